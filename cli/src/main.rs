@@ -1,0 +1,3 @@
+//! The `blockdb` command.
+
+fn main() {}

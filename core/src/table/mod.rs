@@ -1,0 +1,3 @@
+//! The table room.
+
+pub mod cache;

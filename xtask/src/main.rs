@@ -1,0 +1,3 @@
+//! The one door of the project.
+
+fn main() {}
