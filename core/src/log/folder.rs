@@ -1,4 +1,4 @@
-//! The log's folder: names, making a segment ready, putting it in place, keeping old ones as spares.
+//! The log's folder: names, making a segment ready, putting it in place, keeping spares.
 //! A segment gets its `wal_` name only when its header and first zeros are synced, and no frame of
 //! it is acknowledged before that name is; an old file loses its name, durably, before its header
 //! is overwritten.
@@ -160,7 +160,7 @@ impl Folder {
     ) -> io::Result<u64> {
         let header = file_header(self.database_id, generation).encode();
         let filled = if recycled {
-            let sectors = file.size()? / SECTOR_BYTES * SECTOR_BYTES;
+            let sectors = file.size()?.next_multiple_of(SECTOR_BYTES);
             file.set_len(sectors)?;
             file.write_all_at(&header, 0)?;
             sectors

@@ -1,4 +1,4 @@
-//! Reading the log back after a restart: every valid frame in order, and a verdict on where it ends.
+//! Reading the log back after a restart: every valid frame in order, and a verdict on its end.
 //! Read-only. Memory is bounded by the largest frame; a torn tail is reported, never repaired here
 //! ([`super::LogWriter::open`] cuts it).
 
@@ -33,8 +33,8 @@ pub struct Recovered {
 /// log's own End and Close frames are not shown.
 ///
 /// `known_end` is a place up to which the log is known to have been synced, from the restart point.
-/// `from_generation` is the oldest segment still needed; it must exist, older ones are not read, and
-/// 0 means the oldest there is. 0 or 1 without any segment is a log not yet begun.
+/// `from_generation` is the oldest segment still needed; it must exist, older ones are not read,
+/// and 0 means the oldest there is. 0 or 1 without any segment is a log not yet begun.
 ///
 /// Errors: `corrupt` with file and offset for damage and missing segments; `unsupported` for frames
 /// of a newer version; whatever `each` returns.

@@ -1,5 +1,5 @@
-//! The log's single writer: collects a group of frames, writes it in one piece, syncs it, goes on to
-//! the next segment when one is full. Acknowledge nothing beyond `synced_end`; after any failed
+//! The log's single writer: collects a group of frames, writes it in one piece, syncs it, goes on
+//! to the next segment when one is full. Acknowledge nothing beyond `synced_end`; after any failed
 //! write or sync it refuses everything, and only a new `replay` and `open` go on.
 
 use std::collections::VecDeque;
