@@ -110,7 +110,7 @@ impl LogWriter {
         outcome
     }
 
-    fn write_group(&mut self, group: &mut [u8]) -> Result<()> {
+    fn write_group(&mut self, group: &mut Vec<u8>) -> Result<()> {
         self.folder.gate.check()?;
         if group.is_empty() {
             return Ok(());
@@ -137,17 +137,20 @@ impl LogWriter {
 
     /// Appends the frame that ends the live segment, syncs it, and cuts the file behind it.
     fn end_segment(&mut self, kind: FrameKind) -> Result<()> {
-        let ender = frame::ender(kind, self.live.at(self.live.end), self.live.synced);
-        self.put(&ender)?;
+        let mut ender = frame::ender(kind, self.live.at(self.live.end), self.live.synced);
+        self.put(&mut ender)?;
         self.sync()?;
         let cut = self.live.file.set_len(self.live.end);
         cut.map_err(|cause| self.folder.gate.fail("cut", &self.live.path, cause))
     }
 
-    /// Writes finished frames at the end of the live segment.
-    fn put(&mut self, frames: &[u8]) -> Result<()> {
+    /// Writes finished frames at the end of the live segment, with zeros to the end of the sector:
+    /// so a write that arrives in part, of bytes and length, never leaves a length that looks final.
+    fn put(&mut self, frames: &mut Vec<u8>) -> Result<()> {
         let bytes = frames.len() as u64;
         let live = &mut self.live;
+        let padded = (live.end + bytes).next_multiple_of(SECTOR_BYTES) - live.end;
+        frames.resize(padded as usize, 0);
         let outcome = live.fill_for(bytes).and_then(|()| live.file.write_all_at(frames, live.end));
         match outcome {
             Ok(()) => {
