@@ -31,6 +31,7 @@
 //! Not here: who commits (the shard room), what an entry means, and what a `Truncate` or `State`
 //! frame does to a shard: those payloads are opaque to the log.
 
+mod finish;
 mod folder;
 mod frame;
 mod live;
