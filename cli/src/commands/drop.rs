@@ -39,7 +39,7 @@ impl Drop {
             "dropped": self.name,
             "purged": self.purge,
             "size": tombstone.size,
-            "root": blockdb::api::info::hex(&tombstone.root),
+            "root": hex(&tombstone.root),
         }))?)
     }
 
@@ -54,4 +54,8 @@ impl Drop {
             self.name, info.records, info.keys
         ))
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use crate::args::Cli;
 use crate::exit::Outcome;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 const HEADINGS: [&str; 6] = ["collection", "blocks", "leaves", "records", "bytes", "root"];
 
@@ -85,7 +85,7 @@ fn print(output: &mut Output, report: &VerifyReport) -> std::io::Result<()> {
 
 /// A fault in a sentence: where, then what.
 pub fn describe(fault: &Fault) -> String {
-    let mut place = fault.file.clone();
+    let mut place = fault.file.display().to_string();
     if let Some(offset) = fault.offset {
         place += &format!(" at byte {offset}");
     }
@@ -96,9 +96,9 @@ pub fn describe(fault: &Fault) -> String {
         place += &format!(", block {block}");
     }
     if let Some(seq) = fault.seq {
-        place += &format!(", record {seq}");
+        place += &format!(", seq {seq}");
     }
-    format!("{place}: {}", fault.what)
+    printable(&format!("{place}: {}", fault.what))
 }
 
 fn violation(report: &VerifyReport, first: &Fault) -> Error {
