@@ -118,7 +118,7 @@ pub fn tiny() -> Tuning {
 
 /// Two numbers made into one that follows from both.
 pub fn mixed(left: u64, right: u64) -> u64 {
-    Dice::new(left ^ Dice::new(right).next().rotate_left(17)).next()
+    Dice::new(left ^ Dice::new(right).bits().rotate_left(17)).bits()
 }
 
 /// A number that stands for a word.

@@ -26,7 +26,7 @@ pub fn walk(seed: u64, steps: u64) -> Result<(), String> {
         1 => Durability::Interval(50),
         _ => Durability::Sync,
     };
-    let machine = Machine::new(tuning(&mut dice), durability, dice.next());
+    let machine = Machine::new(tuning(&mut dice), durability, dice.bits());
     let mut session = Session::new(machine, None);
     if let Outcome::Dead(error) = session.open() {
         return Err(format!("it does not open: {error}"));
@@ -36,7 +36,7 @@ pub fn walk(seed: u64, steps: u64) -> Result<(), String> {
         let place = |what: String| format!("{what}\n  at step {number}: {step:.300?}");
         match dice.below(100) {
             0..3 => crash_within(&mut session, &step, &mut dice).map_err(place)?,
-            3 => session.reboot(Crash { power: power(&mut dice), seed: dice.next() }).map_err(place)?,
+            3 => session.reboot(Crash { power: power(&mut dice), seed: dice.bits() }).map_err(place)?,
             _ => match session.perform(&step).map_err(place)? {
                 Outcome::Done => {}
                 outcome => return Err(place(format!("without any fault: {outcome:?}"))),
@@ -86,7 +86,7 @@ fn crash_within(session: &mut Session, step: &Step, dice: &mut Dice) -> Result<(
         // An orderly end that is cut short acknowledges nothing.
         let _ = db.close();
     }
-    session.reboot(Crash { power: power(dice), seed: dice.next() })
+    session.reboot(Crash { power: power(dice), seed: dice.bits() })
 }
 
 fn key(dice: &mut Dice) -> String {
@@ -239,7 +239,7 @@ impl Side<'_> {
     }
 
     fn scan(&self, dice: &mut Dice) -> Result<(), String> {
-        let mut bound = |dice: &mut Dice| match dice.below(3) {
+        let bound = |dice: &mut Dice| match dice.below(3) {
             0 => Bound::Unbounded,
             1 => Bound::Included(known_key(dice, Some(self.expected))),
             _ => Bound::Excluded(known_key(dice, Some(self.expected))),

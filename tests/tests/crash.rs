@@ -1,6 +1,5 @@
 //! Crashes and disk errors at every step. What is counted as a case is one opening that was judged.
 
-use blockdb::disk::simulated::Fault;
 use blockdb::host::simulated::Dice;
 use blockdb_tests::simulation::campaign::{Campaign, Name};
 use blockdb_tests::simulation::history::History;
@@ -212,8 +211,10 @@ fn damage_in_the_log_is_told_and_never_cut_off() {
                 moments.iter().filter(|moment| moment.history.doubts.is_empty()).collect();
             let mut dice = Dice::new(mixed(seed, number_of(script.name)));
             let chosen: Vec<(&Moment, u64)> = (0..per_script)
-                .filter_map(|_| quiet.get(dice.below(quiet.len() as u64) as usize))
-                .map(|moment| (*moment, dice.next()))
+                .filter_map(|_| {
+                    let moment = quiet.get(dice.below(quiet.len() as u64) as usize)?;
+                    Some((*moment, dice.bits()))
+                })
                 .collect();
             let machine = machine(script, seed);
             campaign.each(&chosen, |(moment, chance)| {
@@ -224,5 +225,4 @@ fn damage_in_the_log_is_told_and_never_cut_off() {
             });
         }
     });
-    let _ = Fault::NoSpace;
 }

@@ -111,7 +111,7 @@ fn again(machine: &Machine, expected: &Ledgers, seed: u64) -> Result<u64, String
             open(&machine, background)?;
         }
         let power = blockdb::disk::simulated::CrashMode::HONEST[dice.below(4) as usize];
-        disk = Crash { power: Some(power), seed: dice.next() }.of(&machine.disk);
+        disk = Crash { power: Some(power), seed: dice.bits() }.of(&machine.disk);
     }
     Ok(0)
 }
