@@ -1,4 +1,4 @@
-//! The log's folder: names, making a segment ready, putting it in place, keeping old ones as spares.
+//! The log's folder: names, making a segment ready, putting it in place, keeping spares.
 //! A segment gets its `wal_` name only when its header and first zeros are synced, and no frame of
 //! it is acknowledged before that name is; an old file loses its name, durably, before its header
 //! is overwritten.
@@ -11,7 +11,7 @@ use super::LogOptions;
 use super::frame::{FIRST_FRAME, SECTOR_BYTES};
 use super::live::{FILL_BYTES_MIN, Live, PAGE_BYTES};
 use super::sync::Gate;
-use super::window::file_header;
+use super::window::{Window, file_header};
 use crate::disk::{Access, Vfs, VfsFile};
 use crate::error::{Error, Result};
 
@@ -98,13 +98,27 @@ impl Folder {
         self.dir.join(segment_name(generation))
     }
 
-    /// Opens the segment of `generation` to finish it, checking its header.
-    pub fn open_segment(&self, generation: u64) -> Result<(Arc<dyn VfsFile>, PathBuf)> {
-        let path = self.segment_path(generation);
-        let opened = self.vfs.open(&path, Access::ReadWrite);
-        let file = opened.map_err(|error| Error::storage("open", &path, error))?;
-        file_header(self.database_id, generation).read(&*file, &path)?;
-        Ok((file, path))
+    /// Opens the segment of `generation` for reading, checking its header.
+    pub fn read_segment(&self, generation: u64) -> Result<Window> {
+        Window::open(&*self.vfs, &self.dir, self.database_id, generation)
+    }
+
+    /// Puts a file with what `fill` writes in the place of a segment, at once and durably.
+    pub fn replace_segment(
+        &self,
+        generation: u64,
+        fill: impl FnOnce(&dyn VfsFile) -> Result<()>,
+    ) -> Result<()> {
+        let (new, path) = (self.dir.join(NEW_NAME), self.segment_path(generation));
+        let file = self.create(&new).map_err(|error| Error::storage("create", &new, error))?;
+        let filled = fill(&*file).and_then(|()| self.gate.sync(&*file, &new));
+        if let Err(error) = filled {
+            self.discard(&new);
+            return Err(error);
+        }
+        let renamed = self.vfs.rename(&new, &path);
+        renamed.map_err(|error| Error::storage("rename", &new, error))?;
+        self.sync_names()
     }
 
     /// Length of the segment of `generation`.
@@ -160,7 +174,7 @@ impl Folder {
     ) -> io::Result<u64> {
         let header = file_header(self.database_id, generation).encode();
         let filled = if recycled {
-            let sectors = file.size()? / SECTOR_BYTES * SECTOR_BYTES;
+            let sectors = file.size()?.next_multiple_of(SECTOR_BYTES);
             file.set_len(sectors)?;
             file.write_all_at(&header, 0)?;
             sectors

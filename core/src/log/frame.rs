@@ -1,4 +1,4 @@
-//! The frame: one entry of the log as bytes. Layout, checksum and limits live here and nowhere else;
+//! The frame: one entry of the log as bytes. Layout, checksum and limits live here, nowhere else;
 //! `docs/format/log.md` says the same in prose. Reading checks every length before it slices, and
 //! takes nothing from a frame before its checksum held.
 
@@ -139,11 +139,16 @@ fn u64_at(bytes: &[u8; FRAME_HEADER_BYTES], at: usize) -> u64 {
 }
 
 impl Header {
+    /// The generation alone, for a search.
+    pub fn generation(bytes: &[u8; FRAME_HEADER_BYTES]) -> u64 {
+        u64_at(bytes, 8)
+    }
+
     pub fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Self {
         Header {
             sum: u32_at(bytes, 0),
             payload_bytes: u32_at(bytes, 4),
-            generation: u64_at(bytes, 8),
+            generation: Header::generation(bytes),
             shard: u32_at(bytes, 16),
             kind: bytes[20],
             apply_version: bytes[21],

@@ -1,7 +1,7 @@
 //! The segment being written: how far it is written, synced and filled with zeros ahead. Filling
 //! ahead keeps a commit's fdatasync from having to change the file's metadata; it goes in growing
-//! steps, so that a tiny database has a tiny log. While it is live, the file's length is a whole
-//! number of sectors.
+//! steps, so that a tiny database has a tiny log. Whatever stands behind the last synced frame ends
+//! with a whole sector, at any moment.
 
 use std::io;
 use std::path::PathBuf;
@@ -62,18 +62,20 @@ impl Live {
         let target = (self.filled + step).max(needed).next_multiple_of(PAGE_BYTES);
         let target = target.min(self.capacity);
         while self.filled < target {
-            let count = (target - self.filled).min(ZEROS.len() as u64);
-            self.file.write_all_at(&ZEROS[..count as usize], self.filled)?;
-            self.filled += count;
+            let next = (self.filled + ZEROS.len() as u64) / PAGE_BYTES * PAGE_BYTES;
+            let next = next.min(target);
+            let count = (next - self.filled) as usize;
+            self.file.write_all_at(&ZEROS[..count], self.filled)?;
+            self.filled = next;
         }
         Ok(())
     }
 
-    /// Drops everything behind the last good frame, after a write that met a full disk. Cutting
-    /// needs no space, and growing again leaves a hole.
+    /// Drops everything behind the last good frame, after a write that met a full disk: cutting
+    /// needs no space. Until it is filled ahead again, nothing stands behind the file's odd length.
     pub fn cut_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.end)?;
-        self.filled = self.end.next_multiple_of(PAGE_BYTES);
-        self.file.set_len(self.filled)
+        self.filled = self.end;
+        Ok(())
     }
 }

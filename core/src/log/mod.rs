@@ -1,5 +1,5 @@
-//! The write-ahead log of a node: what is accepted and not yet safe in the ledger. One log serves all
-//! shards, so one fdatasync commits a group of entries over many collections.
+//! The write-ahead log of a node: what is accepted and not yet safe in the ledger. One log serves
+//! all shards, so one fdatasync commits a group of entries over many collections.
 //!
 //! ```text
 //!   append ── group buffer ── write ──> live segment ── sync ──> acknowledged
@@ -23,14 +23,15 @@
 //!   after a failed one the kernel may drop the pages and call the next one a success (Rebello et
 //!   al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 //!
-//! The torn-tail rule ([`replay`] applies it, `tail.rs` gathers the evidence): a bad frame is damage
+//! The torn-tail rule ([`replay`] applies it, `tail.rs` finds the evidence): a bad frame is damage
 //! if anything shows that it was once synced: a newer segment, a later frame of the same generation
-//! whose watermark lies beyond it, the caller's `known_end`, or a segment already cut to its length.
+//! whose watermark lies beyond it, the caller's `known_end`, or a file already cut to its length.
 //! Otherwise it is the torn write of a group that was never acknowledged.
 //!
 //! Not here: who commits (the shard room), what an entry means, and what a `Truncate` or `State`
 //! frame does to a shard: those payloads are opaque to the log.
 
+mod finish;
 mod folder;
 mod frame;
 mod live;

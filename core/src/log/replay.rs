@@ -1,4 +1,4 @@
-//! Reading the log back after a restart: every valid frame in order, and a verdict on where it ends.
+//! Reading the log back after a restart: every valid frame in order, and a verdict on its end.
 //! Read-only. Memory is bounded by the largest frame; a torn tail is reported, never repaired here
 //! ([`super::LogWriter::open`] cuts it).
 
@@ -27,14 +27,23 @@ pub struct Recovered {
     pub frames: u64,
     /// Whether the newest segment already ends with a frame that says so.
     pub(super) complete: bool,
+    /// The last frame's watermark: the newest segment is known to be durable below it.
+    pub(super) watermark: u64,
+}
+
+impl Recovered {
+    /// Whether the newest segment holds nothing but its header.
+    pub(super) fn is_blank(&self) -> bool {
+        self.end.offset == FIRST_FRAME
+    }
 }
 
 /// Streams every valid frame of generation `from_generation` and later to `each`, in order; the
 /// log's own End and Close frames are not shown.
 ///
 /// `known_end` is a place up to which the log is known to have been synced, from the restart point.
-/// `from_generation` is the oldest segment still needed; it must exist, older ones are not read, and
-/// 0 means the oldest there is. 0 or 1 without any segment is a log not yet begun.
+/// `from_generation` is the oldest segment still needed; it must exist, older ones are not read,
+/// and 0 means the oldest there is. 0 or 1 without any segment is a log not yet begun.
 ///
 /// Errors: `corrupt` with file and offset for damage and missing segments; `unsupported` for frames
 /// of a newer version; whatever `each` returns.
@@ -50,7 +59,7 @@ pub fn replay(
     let mut recovered = Recovered::default();
     for (number, generation) in generations.iter().enumerate() {
         let mut window = Window::open(&**vfs, dir, database_id, *generation)?;
-        let stop = walk(&mut window, each, &mut recovered.frames)?;
+        let stop = walk(&mut window, each, &mut recovered)?;
         if number + 1 == generations.len() {
             conclude(&mut window, stop, known_end, &mut recovered)?;
         } else if let Ending::Open(what) = stop.ending {
@@ -107,25 +116,27 @@ struct Stop {
 fn walk(
     window: &mut Window,
     each: &mut dyn FnMut(Frame) -> Result<()>,
-    frames: &mut u64,
+    recovered: &mut Recovered,
 ) -> Result<Stop> {
     let mut at = FIRST_FRAME;
+    recovered.watermark = FIRST_FRAME;
     loop {
-        let frame = match frame_at(window, at)? {
-            Ok(frame) => frame,
+        let (frame, watermark) = match frame_at(window, at)? {
+            Ok(found) => found,
             Err(what) => return Ok(Stop { at, ending: Ending::Open(what) }),
         };
         at = frame.position.offset;
+        recovered.watermark = recovered.watermark.max(watermark);
         if frame.kind.ends_segment() {
             return Ok(Stop { at, ending: Ending::Complete(frame.kind) });
         }
-        *frames += 1;
+        recovered.frames += 1;
         each(frame)?;
     }
 }
 
-/// The frame at `at`, or in words why there is none.
-fn frame_at(window: &mut Window, at: u64) -> Result<Result<Frame, &'static str>> {
+/// The frame at `at` with its watermark, or in words why there is none.
+fn frame_at(window: &mut Window, at: u64) -> Result<Result<(Frame, u64), &'static str>> {
     let Some(header) = window.header(at)? else {
         return Ok(Err("no whole frame header"));
     };
@@ -141,7 +152,8 @@ fn frame_at(window: &mut Window, at: u64) -> Result<Result<Frame, &'static str>>
     if !unchecked && !header.matches(frame) {
         return Ok(Err("a frame that does not match its checksum"));
     }
-    header.open(frame, start).map(Ok).map_err(|(code, what)| match code {
+    let opened = header.open(frame, start).map(|frame| Ok((frame, header.watermark)));
+    opened.map_err(|(code, what)| match code {
         Code::Corrupt => Error::corrupt(&window.path, at, what),
         _ => Error::new(code, format!("{what} ({} at byte {at})", window.path.display())),
     })

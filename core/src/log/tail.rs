@@ -29,10 +29,10 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Whether the file was already cut to its final length, which happens only after its last
-    /// frame was synced: a live file is always a whole number of sectors long. A blank tail proves
-    /// nothing: growing a file on a full disk can leave some zeros.
+    /// frame was synced: a live file is a whole number of sectors long. Zeros, or an earlier life's
+    /// bytes, prove nothing: filling ahead can stop at any length when the disk is full.
     pub fn was_complete(&self) -> bool {
-        !self.size.is_multiple_of(SECTOR_BYTES) && self.nonzero_end > 0
+        !self.size.is_multiple_of(SECTOR_BYTES) && self.torn_bytes() > 0
     }
 
     /// Bytes of a torn group behind the good frames; zeros and an earlier life's bytes are none.
@@ -55,13 +55,14 @@ pub(super) fn examine(window: &mut Window, at: u64) -> Result<Tail> {
         let claimed = header.frame_bytes().unwrap_or(0) as u64;
         tail.trace_end = at + claimed.min(window.size - at);
     }
+    let generation = window.generation;
     let mut place = at;
     while place < window.size {
         let step = ALIGN_BYTES.min((window.size - place) as usize);
         if window.get(place, step)?.iter().any(|byte| *byte != 0) {
             tail.nonzero_end = place + step as u64;
         }
-        let found = match window.header(place)? {
+        let found = match window.header_if(place, 1..=generation)? {
             Some(header) => search.frame_at(place, &header, tail.recycled)?,
             None => None,
         };

@@ -1,6 +1,7 @@
 //! A reader's window on one segment file: reads ahead a megabyte at a time, and hands out slices.
 //! Holds at most one frame or one read-ahead, whichever is larger.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,11 +70,21 @@ impl Window {
 
     /// The frame header at `offset`, if the file holds that many bytes.
     pub fn header(&mut self, offset: u64) -> Result<Option<Header>> {
+        self.header_if(offset, 0..=u64::MAX)
+    }
+
+    /// The same, but only for one of these generations; most bytes are sorted out by that.
+    pub fn header_if(
+        &mut self,
+        offset: u64,
+        generations: RangeInclusive<u64>,
+    ) -> Result<Option<Header>> {
         if offset + FRAME_HEADER_BYTES as u64 > self.size {
             return Ok(None);
         }
         let bytes = self.get(offset, FRAME_HEADER_BYTES)?;
-        Ok(Some(Header::decode(bytes.first_chunk().expect("64 bytes were asked for"))))
+        let bytes = bytes.first_chunk().expect("64 bytes were asked for");
+        Ok(generations.contains(&Header::generation(bytes)).then(|| Header::decode(bytes)))
     }
 
     /// Whether the file holds a whole frame as long as `header` says, at `offset`; its length.

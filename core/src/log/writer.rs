@@ -1,18 +1,18 @@
-//! The log's single writer: collects a group of frames, writes it in one piece, syncs it, goes on to
-//! the next segment when one is full. Acknowledge nothing beyond `synced_end`; after any failed
+//! The log's single writer: collects a group of frames, writes it in one piece, syncs it, goes on
+//! to the next segment when one is full. Acknowledge nothing beyond `synced_end`; after any failed
 //! write or sync it refuses everything, and only a new `replay` and `open` go on.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::finish::finish_segment;
 use super::folder::{Folder, is_full, list_segments};
-use super::frame::{self, ENDER_BYTES_MAX, FIRST_FRAME, FrameKind, FrameMeta, SECTOR_BYTES};
-use super::live::{Live, ZEROS};
+use super::frame::{self, FIRST_FRAME, FrameKind, FrameMeta, SECTOR_BYTES};
+use super::live::Live;
 use super::sync::SyncHandle;
 use super::{LogOptions, Position, Recovered};
-use crate::disk::{Vfs, VfsFile};
+use crate::disk::Vfs;
 use crate::error::{Error, Result};
 
 /// A group buffer larger than this is given back after its write.
@@ -45,22 +45,25 @@ impl LogWriter {
         recovered: Option<&Recovered>,
     ) -> Result<LogWriter> {
         let mut folder = Folder::open(vfs, dir, &options)?;
-        let generations = list_segments(&*folder.vfs, dir)?;
+        let mut generations = list_segments(&*folder.vfs, dir)?;
         let newest = generations.last().copied().unwrap_or(0);
         if newest != recovered.map_or(0, |recovered| recovered.end.generation) {
             return Err(Error::invalid("the log is not the one that was replayed"));
         }
-        if let Some(recovered) = recovered
-            && newest > 0
-        {
-            finish_segment(&folder, recovered)?;
-        }
-        let sizes = generations.iter().map(|generation| {
-            let size = folder.segment_size(*generation)?;
-            Ok((*generation, size))
-        });
+        let blank = recovered.is_some_and(|recovered| recovered.is_blank());
+        let generation = if blank {
+            // Without a frame, not even its name need be durable: it is made once more, in place.
+            generations.pop();
+            newest
+        } else {
+            if let Some(recovered) = recovered.filter(|_| newest > 0) {
+                finish_segment(&folder, recovered)?;
+            }
+            newest + 1
+        };
+        let sizes = generations.iter().map(|older| Ok((*older, folder.segment_size(*older)?)));
         let older = sizes.collect::<Result<_>>()?;
-        let mut live = folder.prepare(newest + 1, 0)?;
+        let mut live = folder.prepare(generation, 0)?;
         folder.install(&mut live)?;
         Ok(LogWriter { folder, live, older, group: Vec::new() })
     }
@@ -110,7 +113,7 @@ impl LogWriter {
         outcome
     }
 
-    fn write_group(&mut self, group: &mut [u8]) -> Result<()> {
+    fn write_group(&mut self, group: &mut Vec<u8>) -> Result<()> {
         self.folder.gate.check()?;
         if group.is_empty() {
             return Ok(());
@@ -137,17 +140,20 @@ impl LogWriter {
 
     /// Appends the frame that ends the live segment, syncs it, and cuts the file behind it.
     fn end_segment(&mut self, kind: FrameKind) -> Result<()> {
-        let ender = frame::ender(kind, self.live.at(self.live.end), self.live.synced);
-        self.put(&ender)?;
+        let mut ender = frame::ender(kind, self.live.at(self.live.end), self.live.synced);
+        self.put(&mut ender)?;
         self.sync()?;
         let cut = self.live.file.set_len(self.live.end);
         cut.map_err(|cause| self.folder.gate.fail("cut", &self.live.path, cause))
     }
 
-    /// Writes finished frames at the end of the live segment.
-    fn put(&mut self, frames: &[u8]) -> Result<()> {
+    /// Writes finished frames at the end of the live segment, with zeros to the end of the sector:
+    /// so a write that arrives in part, of bytes and length, never leaves a length that looks final.
+    fn put(&mut self, frames: &mut Vec<u8>) -> Result<()> {
         let bytes = frames.len() as u64;
         let live = &mut self.live;
+        let padded = (live.end + bytes).next_multiple_of(SECTOR_BYTES) - live.end;
+        frames.resize(padded as usize, 0);
         let outcome = live.fill_for(bytes).and_then(|()| live.file.write_all_at(frames, live.end));
         match outcome {
             Ok(()) => {
@@ -259,43 +265,4 @@ impl LogWriter {
         self.folder.sync_names()?;
         Ok(self.written_end())
     }
-}
-
-/// Cuts the newest segment behind its last valid frame, ends it, and makes all of it durable:
-/// `replay` may have read what only the page cache held.
-fn finish_segment(folder: &Folder, recovered: &Recovered) -> Result<()> {
-    let Position { generation, offset: end } = recovered.end;
-    let (file, path) = folder.open_segment(generation)?;
-    let failed = |operation| {
-        let path = path.clone();
-        move |error: io::Error| Error::storage(operation, &path, error)
-    };
-    if file.size().map_err(failed("size"))? < end {
-        return Err(Error::corrupt(&path, end, "the segment is shorter than when it was replayed"));
-    }
-    let end = if recovered.complete {
-        end
-    } else {
-        write_end(&*file, recovered.end).map_err(failed("write"))?
-    };
-    folder.gate.sync(&*file, &path)?;
-    if file.size().map_err(failed("size"))? > end {
-        file.set_len(end).map_err(failed("cut"))?;
-    }
-    Ok(())
-}
-
-/// Puts an End frame at `at`, with nothing but zeros behind it, and returns its end. The length
-/// stays a whole number of sectors until the frame is synced.
-fn write_end(file: &dyn VfsFile, at: Position) -> io::Result<u64> {
-    // Before this sync only the header is known to be durable.
-    let ender = frame::ender(FrameKind::End, at, FIRST_FRAME);
-    let end = at.offset + ender.len() as u64;
-    let size = (at.offset + ENDER_BYTES_MAX).next_multiple_of(SECTOR_BYTES);
-    file.set_len(size)?;
-    let mut bytes = ender;
-    let rest = (size - end) as usize;
-    bytes.extend_from_slice(&ZEROS[..rest]);
-    file.write_all_at(&bytes, at.offset)?;
-    Ok(end)
 }

@@ -1,5 +1,6 @@
 //! Claims about the pool, on real files behind a file system that counts its opens.
 
+use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

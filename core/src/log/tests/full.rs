@@ -94,6 +94,7 @@ fn check_ended(log: &mut LogWriter) {
 fn fails_for_good(fault: impl Fn(&MemoryVfs) -> &AtomicBool, first_batch: u64) {
     let (vfs, mut log) = new_log(4096);
     commit(&mut log, 0..first_batch);
+    assert_eq!(log.current_generation(), 1);
     fault(&vfs).store(true, SeqCst);
     let error = try_commit(&mut log, first_batch..first_batch + 5).unwrap_err();
     assert_eq!(error.code(), Code::StorageFailed, "{error}");
@@ -111,13 +112,13 @@ fn fails_for_good(fault: impl Fn(&MemoryVfs) -> &AtomicBool, first_batch: u64) {
 
 #[test]
 fn any_other_failure_ends_the_log_until_it_is_reopened() {
-    // 4 leave room in the segment; with 24 the next group needs another one.
-    for first_batch in [4, 24] {
+    // 4 leave room in the segment; with 30 the next group needs another one.
+    for first_batch in [4, 30] {
         fails_for_good(|vfs| &vfs.knobs.fail_sync, first_batch);
         fails_for_good(|vfs| &vfs.knobs.fail_write, first_batch);
     }
-    fails_for_good(|vfs| &vfs.knobs.fail_sync_dir, 24);
-    fails_for_good(|vfs| &vfs.knobs.fail_set_len, 24);
+    fails_for_good(|vfs| &vfs.knobs.fail_sync_dir, 30);
+    fails_for_good(|vfs| &vfs.knobs.fail_set_len, 30);
 }
 
 #[test]
