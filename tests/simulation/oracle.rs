@@ -129,7 +129,7 @@ pub fn verify(db: &Db) -> Result<(), String> {
     let report = report.map_err(|error| format!("verify fails: {error}"))?;
     match report.is_clean() {
         true => Ok(()),
-        false => Err(format!("verify finds {report:?}")),
+        false => Err(format!("verify finds {:?}", report.faults)),
     }
 }
 
