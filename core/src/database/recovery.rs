@@ -222,6 +222,8 @@ fn replay(
         &mut each,
     )?;
     report.log_bytes_cut = recovered.bytes_cut;
+    // A process that opened the database since has begun a segment that is not closed.
+    report.clean &= recovered.clean;
     Ok((recovered.end.generation > 0).then_some(recovered))
 }
 

@@ -334,7 +334,12 @@ fn check_segments(
         say(FaultKind::Missing, store.segment_path(missing), 0, "the segment is missing");
     }
     for name in names.iter().filter(|name| name.starts_with("blockchain_")) {
-        if segment_number(name).is_none() {
+        let is_left = name.strip_suffix(".tmp").is_some_and(|name| segment_number(name).is_some());
+        if is_left {
+            // As in `Store::cut`, which removes it.
+            let what = "left by a purge that was interrupted";
+            say(FaultKind::Trailing, store.dir().join(name), 0, what);
+        } else if segment_number(name).is_none() {
             say(FaultKind::Unknown, store.dir().join(name), 0, "not a segment of the ledger");
         }
     }
