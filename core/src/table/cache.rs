@@ -1,10 +1,12 @@
 //! The block cache: decompressed blocks of tables and frames of the ledger, by file and offset,
 //! under one byte capacity taken from the memory budget. Shared by every collection.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 /// Names one cached piece: a file id of [`BlockCache::new_file_id`] and an offset in that file.
 pub type CacheKey = (u64, u64);
@@ -21,9 +23,35 @@ impl Weighter<CacheKey, Bytes> for ByBytes {
     }
 }
 
+/// Hashes a [`CacheKey`] by folded multiplication. Keys are chosen by the engine and not by its
+/// callers, and a lookup hashes three of them, so the default's protection is not worth its time.
+#[derive(Clone, Copy, Debug, Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, value: u64) {
+        // An odd constant with bits spread evenly: the golden ratio in 64 bits.
+        let product = u128::from(self.0 ^ value) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Blocks = Cache<CacheKey, Bytes, ByBytes, BuildHasherDefault<PlaceHasher>>;
+
 /// A concurrent cache of immutable blocks.
 pub struct BlockCache {
-    blocks: Cache<CacheKey, Bytes, ByBytes>,
+    blocks: Blocks,
     next_file: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -40,7 +68,13 @@ impl BlockCache {
     pub fn new(capacity: u64) -> Self {
         let items = (capacity / 8192).max(64) as usize;
         BlockCache {
-            blocks: Cache::with_weighter(items, capacity, ByBytes),
+            blocks: Cache::with(
+                items,
+                capacity,
+                ByBytes,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            ),
             next_file: AtomicU64::new(1),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
