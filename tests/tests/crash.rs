@@ -108,8 +108,9 @@ fn crash_in_recovery(
             let place = |what: String| format!("second crash at {again}, {crash}: {what}");
             count += judge(&machine, history, crash, &again.disk).map_err(place)?;
             if depth > 0 && crash.seed % 23 == 0 {
-                count += crash_in_recovery(&machine, history, crash, &again, depth - 1)
-                    .map_err(|what| format!("{what}\n  after a second crash at {again}, {crash}"))?;
+                count += crash_in_recovery(&machine, history, crash, &again, depth - 1).map_err(
+                    |what| format!("{what}\n  after a second crash at {again}, {crash}"),
+                )?;
             }
         }
     }
@@ -136,9 +137,8 @@ fn a_second_crash_during_recovery_loses_nothing_either() {
                 for crash in crashes(campaign, seed, moment.number, 1) {
                     let name = name(script, seed, Some(moment.number), Some(crash));
                     campaign.case(&name, || {
-                        crash_in_recovery(&machine, &moment.history, crash, moment, 1).map_err(
-                            |what| format!("{} at {moment}, {crash}: {what}", script.name),
-                        )
+                        crash_in_recovery(&machine, &moment.history, crash, moment, 1)
+                            .map_err(|what| format!("{} at {moment}, {crash}: {what}", script.name))
                     });
                 }
             });
@@ -154,7 +154,8 @@ fn at_operations(
 ) {
     // Lost answers are not failures of the disk: only mode sync says what must be there.
     let sync = |script: &Script| script.durability == blockdb::Durability::Sync;
-    let scripts: Vec<Script> = campaign.chosen(scripts::all(seed)).into_iter().filter(sync).collect();
+    let scripts: Vec<Script> =
+        campaign.chosen(scripts::all(seed)).into_iter().filter(sync).collect();
     let per_script = campaign.cases.div_ceil(scripts.len().max(1) as u64);
     for script in &scripts {
         let mut count = 0;
