@@ -161,12 +161,22 @@ impl LogWriter {
                 Ok(())
             }
             Err(cause) if is_full(&cause) => {
-                let cut = live.cut_back();
-                cut.map_err(|cause| self.folder.gate.fail("cut", &live.path, cause))?;
-                Err(Error::storage("write", &live.path, cause))
+                let refused = Error::storage("write", &live.path, cause);
+                self.cut_back()?;
+                Err(refused)
             }
             Err(cause) => Err(self.folder.gate.fail("write", &live.path, cause)),
         }
+    }
+
+    /// Drops what a write to a full disk left behind the last good frame, durably: a refused group
+    /// must not come back after a crash. What stays is synced first, as before every cut.
+    fn cut_back(&mut self) -> Result<()> {
+        self.sync()?;
+        let live = &mut self.live;
+        let gate = &self.folder.gate;
+        live.cut_back().map_err(|cause| gate.fail("cut", &live.path, cause))?;
+        gate.sync(&*live.file, &live.path)
     }
 
     /// Makes everything written durable; does nothing if it is.
