@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 
 use blockdb::Code;
-use blockdb::disk::simulated::Fault;
+use blockdb::disk::simulated::{Fault, OpKind};
 use blockdb::host::simulated::Dice;
 
 use super::images::Crash;
@@ -17,21 +17,32 @@ use super::{Machine, mixed};
 /// Steps tried after the first failure: what follows from it must hold too.
 const FAILED_STEPS_MAX: usize = 4;
 
-/// What is tried at every operation.
-pub const KINDS: [Fault; 5] = [
-    Fault::Once(ErrorKind::Other),
-    Fault::ForGood(ErrorKind::Other),
-    Fault::ShortWrite,
-    Fault::NoSpace,
-    Fault::SyncErrorThenClean,
-];
+/// What can go wrong with an operation of that kind. A folder whose sync failed is not taken for
+/// clean: file systems that lose a change of a folder stop altogether.
+pub fn kinds(op: OpKind) -> Vec<Fault> {
+    let mut kinds = vec![Fault::Once(ErrorKind::Other), Fault::ForGood(ErrorKind::Other)];
+    match op {
+        OpKind::Write => kinds.extend([Fault::ShortWrite, Fault::NoSpace]),
+        OpKind::Create | OpKind::CreateDir | OpKind::SetLen => kinds.push(Fault::NoSpace),
+        OpKind::SyncData => kinds.push(Fault::SyncErrorThenClean),
+        _ => {}
+    }
+    kinds
+}
 
-/// Operations a script makes without any fault.
-pub fn count_operations(script: &Script, seed: u64) -> Result<u64, String> {
+/// The operations a script makes without any fault.
+pub fn operations(script: &Script, seed: u64) -> Result<Vec<OpKind>, String> {
     let mut session = session(script, seed);
+    session.machine.disk.record_trace(true);
     session.run(script)?;
-    let (machine, _) = (session.machine.clone(), session.history.clone());
-    Ok(machine.disk.ops())
+    let trace = session.machine.disk.trace();
+    let mut kinds = vec![OpKind::Unlink; session.machine.disk.ops() as usize];
+    for op in trace {
+        if let Some(kind) = kinds.get_mut(op.index as usize) {
+            *kind = op.kind;
+        }
+    }
+    Ok(kinds)
 }
 
 fn session(script: &Script, seed: u64) -> Session {

@@ -1,5 +1,6 @@
 //! Crashes and disk errors at every step. What is counted as a case is one opening that was judged.
 
+use blockdb::disk::simulated::OpKind;
 use blockdb::host::simulated::Dice;
 use blockdb_tests::simulation::campaign::{Campaign, Name};
 use blockdb_tests::simulation::history::History;
@@ -146,11 +147,13 @@ fn a_second_crash_during_recovery_loses_nothing_either() {
     });
 }
 
-/// Runs `act` for operations of every script, as many in all as the campaign wants.
+/// Runs `act` for operations of every script that `wanted` chooses, as many in all as the campaign
+/// wants.
 fn at_operations(
     campaign: &Campaign,
     seed: u64,
-    act: impl Fn(&Script, u64, u64) -> Result<u64, String> + Sync,
+    wanted: impl Fn(OpKind) -> bool,
+    act: impl Fn(&Script, u64, (u64, OpKind)) -> Result<u64, String> + Sync,
 ) {
     // Lost answers are not failures of the disk: only mode sync says what must be there.
     let sync = |script: &Script| script.durability == blockdb::Durability::Sync;
@@ -158,20 +161,22 @@ fn at_operations(
         campaign.chosen(scripts::all(seed)).into_iter().filter(sync).collect();
     let per_script = campaign.cases.div_ceil(scripts.len().max(1) as u64);
     for script in &scripts {
-        let mut count = 0;
+        let mut operations = Vec::new();
         campaign.case(&name(script, seed, None, None), || {
-            count = faults::count_operations(script, mixed(seed, number_of(script.name)))?;
+            operations = faults::operations(script, mixed(seed, number_of(script.name)))?;
             Ok(0)
         });
-        let stride = count.div_ceil(per_script).max(1);
-        let chosen: Vec<u64> = match campaign.step {
-            Some(step) => vec![step],
-            None => (seed % stride..count).step_by(stride as usize).collect(),
+        let numbered = (0..).zip(operations);
+        let all: Vec<(u64, OpKind)> = numbered.filter(|(_, kind)| wanted(*kind)).collect();
+        let stride = (all.len() as u64).div_ceil(per_script).max(1);
+        let chosen: Vec<(u64, OpKind)> = match campaign.step {
+            Some(step) => all.into_iter().filter(|(at, _)| *at == step).collect(),
+            None => all.into_iter().skip((seed % stride) as usize).step_by(stride as usize).collect(),
         };
-        campaign.each(&chosen, |at| {
+        campaign.each(&chosen, |(at, kind)| {
             campaign.case(&name(script, seed, Some(*at), None), || {
-                act(script, mixed(seed, number_of(script.name)), *at)
-                    .map_err(|what| format!("{}, operation {at}: {what}", script.name))
+                act(script, mixed(seed, number_of(script.name)), (*at, *kind))
+                    .map_err(|what| format!("{}, operation {at} ({kind:?}): {what}", script.name))
             });
         });
     }
@@ -181,9 +186,9 @@ fn at_operations(
 fn an_error_of_any_operation_loses_nothing() {
     let test = "an_error_of_any_operation_loses_nothing";
     Campaign::begin("crash", test, 1_200).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |script, seed, at| {
+        at_operations(campaign, seed, |_| true, |script, seed, (at, kind)| {
             let mut count = 0;
-            for fault in faults::KINDS {
+            for fault in faults::kinds(kind) {
                 count += faults::run(script, seed, at, fault, 2)
                     .map_err(|what| format!("{fault:?}: {what}"))?;
             }
@@ -196,7 +201,9 @@ fn an_error_of_any_operation_loses_nothing() {
 fn a_restart_after_a_failed_sync_does_not_trust_the_page_cache() {
     let test = "a_restart_after_a_failed_sync_does_not_trust_the_page_cache";
     Campaign::begin("crash", test, 1_000).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |script, seed, at| faults::restart(script, seed, at, 3));
+        at_operations(campaign, seed, |kind| kind == OpKind::SyncData, |script, seed, (at, _)| {
+            faults::restart(script, seed, at, 3)
+        });
     });
 }
 

@@ -218,27 +218,20 @@ impl LogWriter {
 
     /// Drops the segments of generations below `before_generation`, never the current one: keeps up
     /// to two for use again, removes the others. The restart point that makes them unnecessary must
-    /// be durable already.
+    /// be durable already. One at a time, oldest first, so that no crash leaves a gap: of unsynced
+    /// changes to a folder any may be lost and any kept.
     pub fn retire(&mut self, before_generation: u64) -> Result<()> {
         self.folder.gate.check()?;
-        let mut kept = Vec::new();
-        let mut outcome = Ok(());
-        let count = self.older.partition_point(|(generation, _)| *generation < before_generation);
-        for _ in 0..count {
-            match self.folder.take_out(self.older[0], kept.len()) {
-                Ok(spare) => kept.extend(spare),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
+        while let Some(oldest) = self.older.front().copied() {
+            if oldest.0 >= before_generation {
+                break;
             }
+            let spare = self.folder.take_out(oldest)?;
             self.older.pop_front();
-        }
-        if count > 0 {
             self.folder.sync_names()?;
-            self.folder.keep(kept);
+            self.folder.keep(spare);
         }
-        outcome
+        Ok(())
     }
 
     /// Generation and bytes (header and frames, not what is filled ahead) of every segment, oldest
