@@ -54,7 +54,7 @@ pub trait Vfs: Send + Sync + Debug {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// The entries of a folder, sorted by name.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
-    /// Takes the exclusive lock on `path` (created if `create`), and writes `owner` into it; the file
+    /// Takes the exclusive lock on `path` (created if missing), and writes `owner` into it; the file
     /// is emptied when the lock is released. `Err(WouldBlock)` if another process holds it.
     fn lock(&self, path: &Path, owner: &str) -> io::Result<Box<dyn VfsLock>>;
     /// Whether another process holds the exclusive lock on `path` now. Changes no byte; a missing

@@ -1,0 +1,241 @@
+//! Newline-delimited input: from a file, standard input or memory, plain, gzip or zstd, told apart
+//! by their first bytes. Memory is bounded by the longest line allowed; what is longer is skipped
+//! and reported, never kept.
+
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use blockdb::{Error, Result};
+use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::files;
+
+/// Longest line: a document of the 16 MiB limit fits with base64 and escapes, and it is what a
+/// server takes per line.
+pub const LINE_BYTES_MAX: usize = 64 << 20;
+/// What the line buffer keeps for the next line after a long one.
+const LINE_BYTES_KEPT: usize = 1 << 20;
+const READ_BYTES: usize = 256 << 10;
+
+/// One line of input, without its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Its bytes.
+    Text(&'a [u8]),
+    /// It is longer than a line may be, and was skipped.
+    TooLong,
+}
+
+/// The lines of an input and their numbers, from 1.
+pub struct Lines {
+    source: Box<dyn BufRead + Send>,
+    name: PathBuf,
+    number: u64,
+    line_bytes_max: usize,
+    buffer: Vec<u8>,
+}
+
+/// The lines of the file `name`, or of standard input for `-`, and on a terminal a bar that shows
+/// how many of its bytes were taken.
+pub fn open(name: &Path) -> Result<(Lines, ProgressBar)> {
+    if name == Path::new("-") {
+        let progress = progress_bar(0);
+        let stdin = progress.wrap_read(std::io::stdin());
+        return Ok((Lines::new(Box::new(stdin), Path::new("standard input"))?, progress));
+    }
+    let (file, length) = files::open(name)?;
+    let progress = progress_bar(length);
+    Ok((Lines::new(Box::new(progress.wrap_read(file)), name)?, progress))
+}
+
+/// Length 0 means unknown.
+fn progress_bar(length: u64) -> ProgressBar {
+    let template = match length {
+        0 => "{spinner} {bytes} read, {bytes_per_sec}",
+        _ => "{bar:30} {bytes} of {total_bytes} read, {bytes_per_sec}, {eta} left",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    ProgressBar::new(length).with_style(style)
+}
+
+/// Reads the whole of standard input, which must be no longer than a line may be.
+pub fn read_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut stdin = std::io::stdin().lock().take(LINE_BYTES_MAX as u64 + 1);
+    let name = Path::new("standard input");
+    stdin.read_to_end(&mut bytes).map_err(|error| Error::storage("read", name, error))?;
+    if bytes.len() > LINE_BYTES_MAX {
+        return Err(Error::too_large(
+            "a document read from standard input, in bytes,",
+            bytes.len() as u64,
+            LINE_BYTES_MAX as u64,
+        ));
+    }
+    Ok(bytes)
+}
+
+impl Lines {
+    /// The lines of `raw`, unpacked if it is packed.
+    pub fn new(raw: Box<dyn Read + Send>, name: &Path) -> Result<Lines> {
+        let failed = |error| Error::storage("read", name, error);
+        Ok(Lines {
+            source: unpack(raw).map_err(failed)?,
+            name: name.to_owned(),
+            number: 0,
+            line_bytes_max: LINE_BYTES_MAX,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The next line and its number; `None` at the end.
+    pub fn next_line(&mut self) -> Result<Option<(u64, Line<'_>)>> {
+        self.buffer.clear();
+        self.buffer.shrink_to(LINE_BYTES_KEPT);
+        let whole = self.fill().map_err(|error| {
+            let operation = match self.number {
+                0 => "reading the first line".to_owned(),
+                number => format!("reading on after line {number}"),
+            };
+            Error::storage(&operation, &self.name, error)
+        })?;
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        if !whole {
+            return Ok(Some((self.number, Line::TooLong)));
+        }
+        let text = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let byte_order_mark: &[u8] = if self.number == 1 { b"\xEF\xBB\xBF" } else { b"" };
+        let text = text.strip_prefix(byte_order_mark).unwrap_or(text);
+        Ok(Some((self.number, Line::Text(text))))
+    }
+
+    /// Fills the buffer with one line; false if it was too long and the rest was skipped.
+    fn fill(&mut self) -> std::io::Result<bool> {
+        let mut bounded = (&mut self.source).take(self.line_bytes_max as u64 + 1);
+        bounded.read_until(b'\n', &mut self.buffer)?;
+        if self.buffer.len() <= self.line_bytes_max || self.buffer.ends_with(b"\n") {
+            return Ok(true);
+        }
+        self.source.skip_until(b'\n')?;
+        Ok(false)
+    }
+}
+
+fn unpack(mut raw: Box<dyn Read + Send>) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let mut magic = [0; 4];
+    let mut length = 0;
+    while length < magic.len() {
+        match raw.read(&mut magic[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let magic = magic[..length].to_vec();
+    let kind = magic.clone();
+    let source = BufReader::with_capacity(READ_BYTES, Cursor::new(magic).chain(raw));
+    Ok(match kind.as_slice() {
+        // RFC 1952 section 2.3.1.
+        [0x1f, 0x8b, ..] => {
+            Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))
+        }
+        // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before it.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(source)?;
+            Box::new(BufReader::with_capacity(READ_BYTES, decoder))
+        }
+        _ => Box::new(source),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Gives one byte at a time, as a slow pipe may.
+    struct Trickle(Cursor<Vec<u8>>);
+
+    impl Read for Trickle {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let length = into.len().min(1);
+            self.0.read(&mut into[..length])
+        }
+    }
+
+    fn lines(bytes: &[u8], line_bytes_max: usize) -> Vec<(u64, Option<String>)> {
+        let raw = Box::new(Trickle(Cursor::new(bytes.to_vec())));
+        let mut lines = Lines::new(raw, Path::new("test")).unwrap();
+        lines.line_bytes_max = line_bytes_max;
+        let mut all = Vec::new();
+        while let Some((number, line)) = lines.next_line().unwrap() {
+            all.push((number, match line {
+                Line::Text(text) => Some(String::from_utf8(text.to_vec()).unwrap()),
+                Line::TooLong => None,
+            }));
+        }
+        all
+    }
+
+    fn texts(bytes: &[u8]) -> Vec<String> {
+        lines(bytes, 100).into_iter().map(|(_, text)| text.unwrap()).collect()
+    }
+
+    const TEXT: &[u8] = b"{\"a\":1}\n\n{\"b\":2}\r\n{\"c\":3}";
+
+    #[test]
+    fn lines_end_with_any_usual_end_and_the_last_with_none() {
+        assert_eq!(texts(TEXT), ["{\"a\":1}", "", "{\"b\":2}", "{\"c\":3}"]);
+        assert_eq!(texts(b"\xEF\xBB\xBF{}\n"), ["{}"]);
+        assert_eq!(texts(b""), [""; 0]);
+    }
+
+    #[test]
+    fn packed_input_is_told_by_its_first_bytes_and_may_have_several_parts() {
+        let mut gzip = Vec::new();
+        for half in [&TEXT[..9], &TEXT[9..]] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            encoder.write_all(half).unwrap();
+            gzip.extend(encoder.finish().unwrap());
+        }
+        let mut zstandard = zstd::encode_all(&TEXT[..9], 1).unwrap();
+        zstandard.extend(zstd::encode_all(&TEXT[9..], 1).unwrap());
+        assert_eq!(texts(&gzip), texts(TEXT));
+        assert_eq!(texts(&zstandard), texts(TEXT));
+    }
+
+    #[test]
+    fn a_line_too_long_is_skipped_and_those_around_it_are_kept() {
+        let text = |text: &str| Some(text.to_owned());
+        let found = lines(b"1234\n12345\n123456\n1\n123456", 5);
+        assert_eq!(found, [
+            (1, text("1234")),
+            (2, text("12345")),
+            (3, None),
+            (4, text("1")),
+            (5, None)
+        ]);
+    }
+
+    #[test]
+    fn packed_input_cut_short_is_an_error_that_names_the_last_line() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        encoder.write_all(TEXT).unwrap();
+        let whole = encoder.finish().unwrap();
+        let cut = Cursor::new(whole[..whole.len() - 8].to_vec());
+        let mut lines = Lines::new(Box::new(cut), Path::new("cut.gz")).unwrap();
+        let error = loop {
+            match lines.next_line() {
+                Ok(line) => assert!(line.is_some(), "the cut must not look like the end"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("cut.gz"), "{error}");
+    }
+}

@@ -1,0 +1,363 @@
+//! A collection handle: the operations on records.
+
+use std::sync::Arc;
+
+use crate::api::info::{BlockInfo, CollectionInfo};
+use crate::api::range::{IntoItem, KeyBounds, Keyed};
+use crate::api::record::Record;
+use crate::api::results::{BulkError, BulkResult, InsertMany, Results, Scan};
+use crate::collection::{CollectionOptions, DEFAULT_NAME, SYSTEM_NAME};
+use crate::database::Database;
+use crate::database::stats::{CollectionStats, collection_stats};
+use crate::document::{Document, Timestamp, Value, key_from_value, validate_key};
+use crate::error::{Code, Error, Result};
+use crate::shard::read::KeyRange;
+use crate::shard::state::View;
+use crate::transaction::{self, Item, OnError};
+
+/// Errors a bulk call reports one by one; beyond that only their number.
+const BULK_ERRORS_MAX: usize = 100;
+
+/// A handle on a collection by name; cheap to clone, usable from any thread.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    database: Arc<Database>,
+    name: String,
+}
+
+impl Collection {
+    pub(crate) fn new(database: Arc<Database>, name: &str) -> Self {
+        Collection { database, name: name.to_owned() }
+    }
+
+    /// The collection's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn view(&self) -> Result<View> {
+        self.database.check_open()?;
+        self.database.shard.current().by_name(&self.name).cloned()
+    }
+
+    /// The view to write to; makes the default collection on its first write.
+    fn writable(&self) -> Result<View> {
+        self.database.check_writable()?;
+        if self.name == SYSTEM_NAME {
+            return Err(Error::new(
+                Code::PermissionDenied,
+                "the system collection is written by administrative acts alone",
+            ));
+        }
+        match self.view() {
+            Err(error) if error.code() == Code::CollectionNotFound && self.name == DEFAULT_NAME => {
+                let options = CollectionOptions::new().if_not_exists(true);
+                self.database.create_collection(DEFAULT_NAME, &options)
+            }
+            found => found,
+        }
+    }
+
+    fn item(&self, view: &View, item: impl IntoItem) -> Result<Item> {
+        let (given, document) = item.into_item();
+        let key = settle_key(view, &self.database, given, &document)?;
+        validate_key(&key)?;
+        Ok(Item { key, document })
+    }
+
+    fn record(&self, item: Item, written: &transaction::Written) -> Record {
+        Record {
+            collection: self.name.clone(),
+            key: item.key,
+            seq: written.first_seq,
+            revision: written.revision,
+            timestamp: Timestamp::from_micros(written.time_us),
+            schema: None,
+            transaction: None,
+            actor: None,
+            document: item.document,
+        }
+    }
+
+    /// Inserts a document under a new key: `insert(doc! {…})` or `insert(("key", doc! {…}))`.
+    /// Without a key it is taken from the collection's `key_field`, or made (UUIDv7). Errors:
+    /// `duplicate_key`, `collection_not_found`, `invalid_argument`, `too_large`.
+    pub fn insert(&self, item: impl IntoItem) -> Result<Record> {
+        let view = self.writable()?;
+        let items = [self.item(&view, item)?];
+        let (shard, locks) = (&self.database.shard, &self.database.locks);
+        let (written, _) = transaction::insert_batch(shard, locks, &view, &items, OnError::Stop)?;
+        let written = written.expect("one accepted item was written");
+        let [item] = items;
+        Ok(self.record(item, &written))
+    }
+
+    /// Appends the next revision of `key`, or revision 1 of a new key; needs a collection with
+    /// `revisions`. With `expect`, only if the newest revision is that one (0: no such key).
+    /// Errors: `unsupported`, `precondition_failed`, `collection_not_found`.
+    pub fn put(&self, key: &str, document: Document, expect: Option<u64>) -> Result<Record> {
+        let view = self.writable()?;
+        let item = self.item(&view, (key, document))?;
+        let (shard, locks) = (&self.database.shard, &self.database.locks);
+        let written = transaction::put_one(shard, locks, &view, &item, expect)?;
+        Ok(self.record(item, &written))
+    }
+
+    /// Inserts many documents in batches of 1,000, each whole or not at all; the first refused item
+    /// raises, and nothing of its batch is kept.
+    pub fn insert_many<I>(&self, items: I) -> Result<BulkResult>
+    where
+        I: IntoIterator,
+        I::Item: IntoItem,
+    {
+        self.insert_many_with(items, InsertMany::default(), &mut |_, _| {})
+    }
+
+    /// [`Collection::insert_many`] with options. `committed` is called after each batch with the
+    /// number of items dealt with so far and the result so far.
+    pub fn insert_many_with<I>(
+        &self,
+        items: I,
+        options: InsertMany,
+        committed: &mut dyn FnMut(u64, &BulkResult),
+    ) -> Result<BulkResult>
+    where
+        I: IntoIterator,
+        I::Item: IntoItem,
+    {
+        let view = self.writable()?;
+        let mut bulk =
+            Bulk { collection: self, view, options, result: BulkResult::default(), done: 0 };
+        let mut batch = Vec::with_capacity(options.batch.min(4096));
+        let mut bytes = 0;
+        for item in items {
+            let item = item.into_item();
+            bytes += item.1.as_bytes().len();
+            batch.push(item);
+            if batch.len() >= options.batch.max(1) || bytes >= crate::limits::BATCH_BYTES_MAX / 2 {
+                bulk.commit(&mut batch)?;
+                committed(bulk.done, &bulk.result);
+                bytes = 0;
+            }
+        }
+        if !batch.is_empty() {
+            bulk.commit(&mut batch)?;
+            committed(bulk.done, &bulk.result);
+        }
+        Ok(bulk.result)
+    }
+
+    /// The newest revision of `key`; `None` if there is no such key.
+    pub fn get(&self, key: &str) -> Result<Option<Record>> {
+        self.get_at(key, None)
+    }
+
+    /// Revision `revision` of `key`; `None` if there is no such revision.
+    pub fn get_revision(&self, key: &str, revision: u64) -> Result<Option<Record>> {
+        self.get_at(key, Some(revision))
+    }
+
+    fn get_at(&self, key: &str, revision: Option<u64>) -> Result<Option<Record>> {
+        let view = self.view()?;
+        match view.get(key.as_bytes(), revision)? {
+            Some(leaf) => Record::from_leaf(&self.name, leaf),
+            None => Ok(None),
+        }
+    }
+
+    /// The newest revisions of several keys at one snapshot, in the order asked for.
+    pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Record>>> {
+        let view = self.view()?;
+        let one = |key: &&str| match view.get(key.as_bytes(), None)? {
+            Some(leaf) => Record::from_leaf(&self.name, leaf),
+            None => Ok(None),
+        };
+        keys.iter().map(one).collect()
+    }
+
+    /// All revisions of `key`, oldest first; empty if there is no such key.
+    pub fn history(&self, key: &str) -> Result<Vec<Record>> {
+        let leaves = self.view()?.history(key.as_bytes())?;
+        let records =
+            leaves.into_iter().map(|leaf| Record::from_leaf(&self.name, leaf).transpose());
+        records.flatten().collect()
+    }
+
+    /// Records by key within a range: `scan(..)`, `scan("a".."b")`; the end is exclusive.
+    pub fn scan(&self, range: impl KeyBounds) -> Scan {
+        self.scan_range(range.into_key_range())
+    }
+
+    /// Records whose keys begin with `prefix`, by key.
+    pub fn scan_prefix(&self, prefix: &str) -> Scan {
+        self.scan_range(KeyRange::prefix(prefix.as_bytes()))
+    }
+
+    /// Records by key within explicit bounds.
+    pub fn scan_range(&self, range: KeyRange) -> Scan {
+        let view = self.view().map_err(|error| (error.code(), error.detail().to_owned()));
+        Scan { view, range, limit: None }
+    }
+
+    /// Number of keys.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.view()?.keys)
+    }
+
+    /// All revisions of all records in sequence order, from after `after` (exclusive) to `until`
+    /// (inclusive), ending at the present.
+    pub fn changes(&self, after: Option<u64>, until: Option<u64>) -> Result<Results> {
+        let view = self.view()?;
+        Ok(Results {
+            collection: self.name.clone(),
+            leaves: view.leaves(after.map_or(0, |after| after.saturating_add(1))),
+            until: until.unwrap_or(u64::MAX),
+            left: None,
+        })
+    }
+
+    /// Seals what is pending and waits until the block is in the ledger; the newest block, or `None`
+    /// if there is none at all.
+    pub fn seal(&self) -> Result<Option<BlockInfo>> {
+        self.database.check_writable()?;
+        let view = self.view()?;
+        self.database.shard.seal(view.core.id)?;
+        self.database.wait_for_ledger(view.core.id)?;
+        match view.core.ledger.position().blocks.checked_sub(1) {
+            Some(newest) => self.block(newest).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The header of block `id`; `not_found` beyond the newest.
+    pub fn block(&self, id: u64) -> Result<BlockInfo> {
+        let header = self.view()?.core.ledger.header(id)?;
+        let (header, hash) = header.ok_or_else(|| {
+            Error::new(Code::NotFound, format!("collection {:?} has no block {id}", self.name))
+        })?;
+        Ok(BlockInfo::of(&header, &hash))
+    }
+
+    /// Identity, settings and size.
+    pub fn describe(&self) -> Result<CollectionInfo> {
+        Ok(CollectionInfo::of(&self.view()?))
+    }
+
+    /// Figures.
+    pub fn stats(&self) -> Result<CollectionStats> {
+        collection_stats(&self.view()?)
+    }
+
+    /// Changes settings at run time; `Value::Null` restores a default.
+    pub fn configure(&self, changes: &[(String, Value)]) -> Result<CollectionInfo> {
+        self.database.configure(&self.name, changes)?;
+        self.describe()
+    }
+}
+
+/// The key of a document: given, or in the key field, or new.
+fn settle_key(
+    view: &View,
+    database: &Database,
+    given: Option<String>,
+    document: &Document,
+) -> Result<String> {
+    let field = view.descriptor.settings.key_field.as_deref();
+    let held = match field {
+        Some(field) => document.get(field)?.map(|value| key_from_value(&value)).transpose(),
+        None => Ok(None),
+    };
+    let held = held.map_err(|error| {
+        Error::invalid(format!("key field {:?}: {}", field.unwrap_or_default(), error.detail()))
+    })?;
+    match (given, held) {
+        (Some(given), Some(held)) if given != held => Err(Error::invalid(format!(
+            "key {given:?} and key field {:?} with {held:?} disagree",
+            field.unwrap_or_default()
+        ))),
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, None) => Ok(new_key(database)),
+    }
+}
+
+/// A UUIDv7 (RFC 9562 section 5.7): new keys grow with time, which the engine handles fastest.
+fn new_key(database: &Database) -> String {
+    let host = &database.shard.env.host;
+    let mut random = [0; 10];
+    host.random.fill(&mut random);
+    let millis = (host.clock.wall_us() / 1000).max(0) as u64;
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).as_uuid().to_string()
+}
+
+/// A bulk insert under way.
+struct Bulk<'a> {
+    collection: &'a Collection,
+    view: View,
+    options: InsertMany,
+    result: BulkResult,
+    done: u64,
+}
+
+impl Bulk<'_> {
+    fn commit(&mut self, batch: &mut Vec<(Option<String>, Document)>) -> Result<()> {
+        let first_index = self.done;
+        let mut items = Vec::with_capacity(batch.len());
+        let mut indexes = Vec::with_capacity(batch.len());
+        let count = batch.len() as u64;
+        for (index, (key, document)) in (first_index..).zip(batch.drain(..)) {
+            match self.collection.item(&self.view, Keyed { key, document }) {
+                Ok(item) => {
+                    items.push(item);
+                    indexes.push(index);
+                }
+                Err(error) => self.refuse(index, error)?,
+            }
+        }
+        let database = &self.collection.database;
+        let (written, rejected) = transaction::insert_batch(
+            &database.shard,
+            &database.locks,
+            &self.view,
+            &items,
+            self.options.on_error,
+        )
+        .map_err(|error| self.explain(error))?;
+        for rejected in rejected {
+            self.refuse(indexes[rejected.index as usize], rejected.error)?;
+        }
+        if let Some(written) = written {
+            self.result.inserted += written.count;
+            self.result.first_seq.get_or_insert(written.first_seq);
+            self.result.last_seq = Some(written.first_seq + written.count - 1);
+        }
+        self.done = first_index + count;
+        Ok(())
+    }
+
+    fn refuse(&mut self, index: u64, error: Error) -> Result<()> {
+        let soft = matches!(
+            error.code(),
+            Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
+        );
+        if self.options.on_error == OnError::Stop || !soft {
+            return Err(self.explain(error));
+        }
+        self.result.rejected += 1;
+        if self.result.errors.len() < BULK_ERRORS_MAX {
+            self.result.errors.push(BulkError {
+                index,
+                code: error.code().as_str(),
+                detail: error.detail().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        let inserted = self.result.inserted;
+        Error::new(
+            error.code(),
+            format!("{}; {inserted} items were inserted before", error.detail()),
+        )
+    }
+}

@@ -1,0 +1,194 @@
+//! Administrative acts: creating, configuring and dropping collections. Each is a record of the
+//! system collection, logged in one entry with whatever leaf it gives the collection itself, and
+//! carried out by applying that entry.
+
+use std::time::Duration;
+
+use crate::collection::descriptor::Tombstone;
+use crate::collection::name::validate_name;
+use crate::collection::{
+    CollectionId, CollectionOptions, Descriptor, SYSTEM_NAME, Settings, Status,
+};
+use crate::database::Database;
+use crate::document::{Document, Value};
+use crate::error::{Code, Error, Result};
+use crate::host::Background;
+use crate::proof::{self, LeafKind};
+use crate::shard::committer::Work;
+use crate::shard::entry::{BatchBuilder, NewRecord};
+use crate::shard::state::View;
+
+/// How long a dropped collection's bodies are kept by default.
+pub const RETENTION: Duration = Duration::from_secs(16 * 24 * 3600);
+
+impl Database {
+    /// Creates a collection; with `if_not_exists` an existing one of the same settings will do.
+    pub fn create_collection(&self, name: &str, options: &CollectionOptions) -> Result<View> {
+        self.check_writable()?;
+        validate_name(name)?;
+        let settings = options.settings()?;
+        let _admin = self.admin.lock();
+        if let Ok(view) = self.shard.snapshot().by_name(name) {
+            return existing(view, options, &settings);
+        }
+        let random = &*self.shard.env.host.random;
+        let descriptor = Descriptor {
+            id: CollectionId::random(random),
+            name: name.to_owned(),
+            status: Status::Live,
+            created_us: self.shard.env.host.clock.wall_us(),
+            settings,
+            tombstone: None,
+        };
+        let genesis = descriptor.genesis_body(self.shard.env.database_id)?;
+        self.record_act(&descriptor, Some((LeafKind::Genesis, &genesis)))?;
+        self.shard.snapshot().by_name(name).cloned()
+    }
+
+    /// Changes settings of a collection at run time; returns its new descriptor.
+    pub fn configure(&self, name: &str, changes: &[(String, Value)]) -> Result<Descriptor> {
+        self.check_writable()?;
+        refuse_system(name, "configured")?;
+        let _admin = self.admin.lock();
+        let view = self.shard.snapshot().by_name(name)?.clone();
+        let _gate = view.core.gate.write();
+        let mut descriptor = Descriptor::clone(&view.descriptor);
+        descriptor.settings = descriptor.settings.changed(changes)?;
+        if descriptor.settings == view.descriptor.settings {
+            return Ok(descriptor);
+        }
+        let body = Document::from_value(&descriptor.settings.to_object())?;
+        self.record_act(&descriptor, Some((LeafKind::Settings, &body)))?;
+        Ok(descriptor)
+    }
+
+    /// Drops a collection: hides it, frees its name, and records its final size and root. With
+    /// `purge`, bodies and tables go at once; leaves and tiles stay for ever.
+    pub fn drop_collection(&self, name: &str, purge: bool) -> Result<Tombstone> {
+        self.check_writable()?;
+        refuse_system(name, "dropped")?;
+        let _admin = self.admin.lock();
+        let view = self.shard.snapshot().by_name(name)?.clone();
+        let _gate = view.core.gate.write();
+        self.shard.seal(view.core.id)?;
+        self.wait_for_ledger(view.core.id)?;
+        let position = view.core.ledger.position();
+        let tombstone = Tombstone {
+            dropped_us: self.shard.env.host.clock.wall_us(),
+            size: position.end_seq,
+            root: proof::root_at(&view.core.ledger.tiles(), position.end_seq)?,
+        };
+        let mut descriptor = Descriptor::clone(&view.descriptor);
+        descriptor.status = if purge { Status::Purged } else { Status::Dropped };
+        descriptor.tombstone = Some(tombstone.clone());
+        self.record_act(&descriptor, None)?;
+        if purge {
+            self.shard.purge(view.core.id)?;
+        }
+        Ok(tombstone)
+    }
+
+    /// Purges dropped collections whose retention is over; returns how many.
+    pub fn purge_expired(&self, retention: Duration) -> Result<usize> {
+        let _admin = self.admin.lock();
+        let now_us = self.shard.env.host.clock.wall_us();
+        let mut count = 0;
+        for (id, view) in &self.shard.snapshot().collections {
+            let Some(tombstone) = &view.descriptor.tombstone else { continue };
+            let due_us = tombstone.dropped_us + retention.as_micros() as i64;
+            if view.descriptor.status == Status::Dropped && due_us <= now_us {
+                let mut descriptor = Descriptor::clone(&view.descriptor);
+                descriptor.status = Status::Purged;
+                self.record_act(&descriptor, None)?;
+                self.shard.purge(*id)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Logs one act: the descriptor as the next revision of its system record, and in the same
+    /// entry a leaf of the collection itself.
+    fn record_act(
+        &self,
+        descriptor: &Descriptor,
+        leaf: Option<(LeafKind, &Document)>,
+    ) -> Result<()> {
+        let state = self.shard.snapshot();
+        let system = &state.collections[&state.system];
+        let key = descriptor.key();
+        let newest = system.core.newest(key.as_bytes(), system.end_seq)?;
+        let body = descriptor.to_document()?;
+        let mut salts = [[0u8; 16]; 2];
+        self.shard.env.host.random.fill(salts.as_flattened_mut());
+        let mut batch = BatchBuilder::new(None);
+        batch.part(state.system);
+        batch.record(&NewRecord {
+            kind: LeafKind::Record,
+            key: Some(key.as_bytes()),
+            revision: newest.as_ref().map_or(1, |hit| hit.rank + 1),
+            prev_seq: newest.map(|hit| hit.seq),
+            schema: 0,
+            actor: None,
+            body: body.as_bytes(),
+            salt: salts[0],
+        });
+        if let Some((kind, body)) = leaf {
+            batch.part(descriptor.id);
+            batch.record(&NewRecord {
+                kind,
+                key: None,
+                revision: 1,
+                prev_seq: None,
+                schema: 0,
+                actor: None,
+                body: body.as_bytes(),
+                salt: salts[1],
+            });
+        }
+        self.shard.commit(Work::Write(batch.finish())).map(drop)
+    }
+
+    /// Waits until every sealed block of a collection is in the ledger.
+    pub fn wait_for_ledger(&self, id: CollectionId) -> Result<()> {
+        let core = self.shard.core(id)?;
+        loop {
+            self.shard.env.check_healthy()?;
+            let seen = self.shard.env.progress.seen();
+            if core.sealing.lock().is_empty() {
+                return Ok(());
+            }
+            match self.shard.env.host.background {
+                Background::Threads => {
+                    self.shard.env.work.notify();
+                    self.shard.env.progress.wait(seen, Some(Duration::from_millis(100)));
+                }
+                Background::Manual => drop(self.shard.write_blocks()?),
+            }
+        }
+    }
+}
+
+fn existing(view: &View, options: &CollectionOptions, settings: &Settings) -> Result<View> {
+    let name = &view.descriptor.name;
+    if !options.if_not_exists {
+        return Err(Error::new(Code::CollectionExists, format!("collection {name:?} exists")));
+    }
+    match view.descriptor.settings == *settings {
+        true => Ok(view.clone()),
+        false => Err(Error::new(
+            Code::CollectionExists,
+            format!("collection {name:?} exists with other settings; see describe and configure"),
+        )),
+    }
+}
+
+fn refuse_system(name: &str, what: &str) -> Result<()> {
+    match name == SYSTEM_NAME {
+        true => Err(Error::new(
+            Code::PermissionDenied,
+            format!("the system collection cannot be {what}: it records what happens to others"),
+        )),
+        false => Ok(()),
+    }
+}

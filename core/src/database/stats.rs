@@ -1,0 +1,110 @@
+//! Figures of a database and of a collection, taken once, from counters kept while working.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::database::Database;
+use crate::error::Result;
+use crate::shard::state::View;
+
+/// Figures of one collection.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct CollectionStats {
+    /// Its name.
+    pub collection: String,
+    /// Keys.
+    pub keys: u64,
+    /// Records, all revisions.
+    pub records: u64,
+    /// Leaves of the Merkle log: records, headers and administrative leaves.
+    pub leaves: u64,
+    /// Sealed blocks in the ledger.
+    pub blocks: u64,
+    /// Records in no block yet.
+    pub pending: u64,
+    /// Bytes of all documents in canonical encoding.
+    pub document_bytes: u64,
+    /// Bytes of the ledger's files.
+    pub ledger_bytes: u64,
+    /// Bytes of the tables' files.
+    pub table_bytes: u64,
+    /// Table files.
+    pub tables: u64,
+    /// Bytes of the memtables.
+    pub memtable_bytes: u64,
+}
+
+/// Figures of a database.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct DatabaseStats {
+    /// Live collections.
+    pub collections: u64,
+    /// `sync`, `interval:<ms>` or `none`: when an acknowledged write is on disk.
+    pub durability: String,
+    /// Index of the last applied log entry.
+    pub applied: u64,
+    /// Bytes of the write-ahead log.
+    pub log_bytes: u64,
+    /// The memory budget.
+    pub memory_bytes_max: u64,
+    /// Of it: cached blocks.
+    pub cache_bytes: u64,
+    /// Of it: memtables.
+    pub memtable_bytes: u64,
+    /// Of it: records on their way to the ledger.
+    pub pending_bytes: u64,
+    /// Reads answered by the block cache.
+    pub cache_hits: u64,
+    /// Reads that went to the files.
+    pub cache_misses: u64,
+    /// Open files.
+    pub open_files: u64,
+}
+
+impl Database {
+    /// Figures of the whole database.
+    pub fn stats(&self) -> Result<DatabaseStats> {
+        self.check_open()?;
+        let env = &self.shard.env;
+        let (cache_hits, cache_misses) = env.cache.hits_and_misses();
+        let lane = self.shard.lane.lock();
+        let log_bytes = lane.log.as_ref().map_or(0, |log| log.total_bytes());
+        drop(lane);
+        let state = self.shard.snapshot();
+        Ok(DatabaseStats {
+            collections: state.names.len() as u64,
+            durability: env.durability.to_string(),
+            applied: state.applied,
+            log_bytes,
+            memory_bytes_max: env.tuning.memory_bytes,
+            cache_bytes: env.cache.bytes(),
+            memtable_bytes: env.memtable_bytes.load(Ordering::Relaxed),
+            pending_bytes: env.pending_bytes.load(Ordering::Relaxed),
+            cache_hits,
+            cache_misses,
+            open_files: env.pool.open_count() as u64,
+        })
+    }
+}
+
+/// Figures of one collection.
+pub fn collection_stats(view: &View) -> Result<CollectionStats> {
+    let core = &view.core;
+    let progress = *core.progress.lock();
+    let tables = core.tables.load();
+    let table_bytes: Vec<u64> = tables.tables().map(|table| table.meta().file_bytes).collect();
+    Ok(CollectionStats {
+        collection: view.descriptor.name.clone(),
+        keys: view.keys,
+        records: view.records,
+        leaves: view.end_seq,
+        blocks: core.ledger.position().blocks,
+        pending: progress.next_seq - progress.unsealed_first,
+        document_bytes: view.body_bytes,
+        ledger_bytes: core.ledger.bytes_on_disk(),
+        table_bytes: table_bytes.iter().sum(),
+        tables: table_bytes.len() as u64,
+        memtable_bytes: tables.memtables().iter().map(|memtable| memtable.bytes()).sum(),
+    })
+}

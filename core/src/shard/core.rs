@@ -1,0 +1,198 @@
+//! The running parts of one collection: ledger, tables, pending records, and how far each is.
+//! Readers touch `tables`, `pending` and `ledger`; `progress` belongs to whoever applies entries,
+//! `sealing` and the ledger's end to the ledger worker, `manifest` to the table workers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::collection::{CollectionId, Settings};
+use crate::error::{Code, Error, Result};
+use crate::ledger::{Ledger, LedgerOptions, LedgerPosition, StoredLeaf};
+use crate::log::Position;
+use crate::proof::Hash;
+use crate::shard::environment::Environment;
+use crate::shard::pending::Pending;
+use crate::table::{Hit, Manifest, MemTable, TableFiles, TableSet};
+
+/// How far a collection has come in the sequence of entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Sequence number of the next leaf.
+    pub next_seq: u64,
+    /// First leaf not yet in a block.
+    pub unsealed_first: u64,
+    /// Bytes of leaves not yet in a block.
+    pub unsealed_bytes: u64,
+    /// When the oldest of them came, monotonic microseconds.
+    pub unsealed_since_us: u64,
+    /// Keys.
+    pub keys: u64,
+    /// Records, all revisions.
+    pub records: u64,
+    /// Bytes of all bodies.
+    pub body_bytes: u64,
+}
+
+/// A sealed block on its way to the ledger.
+#[derive(Clone, Debug)]
+pub struct SealJob {
+    /// First leaf.
+    pub first_seq: u64,
+    /// Leaves without the header.
+    pub count: u64,
+    /// Time of the seal.
+    pub timestamp_us: i64,
+    /// The header this seal repeats.
+    pub head: Option<(u64, Hash)>,
+    /// Where the seal's frame ends: the log is synced to here before the block is written.
+    pub log_end: Position,
+}
+
+/// What the manifest on disk says and what is being changed about it. Its lock is held while a
+/// manifest is stored, so nothing on the way of a write may take it.
+#[derive(Debug, Default)]
+pub struct TableWork {
+    /// The manifest as stored, but for `next_number`, which runs ahead.
+    pub manifest: Manifest,
+    /// Tables in a running compaction.
+    pub busy: BTreeSet<u32>,
+}
+
+/// Memtables on their way to tables.
+#[derive(Debug, Default)]
+pub struct Flushing {
+    /// Oldest first, each with the first sequence number it does not hold.
+    pub memtables: VecDeque<(Arc<MemTable>, u64)>,
+    /// Whether a worker is flushing: memtables of one collection go in order.
+    pub running: bool,
+}
+
+/// One collection at run time.
+#[derive(Debug)]
+pub struct Core {
+    /// Its id.
+    pub id: CollectionId,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its blocks on disk.
+    pub ledger: Ledger,
+    /// Applied records that are not there yet.
+    pub pending: Pending,
+    /// Memtables and tables.
+    pub tables: ArcSwap<TableSet>,
+    /// The table files.
+    pub files: Arc<TableFiles>,
+    /// The manifest and what changes it.
+    pub table_work: Mutex<TableWork>,
+    /// Memtables to flush, and the right to replace `tables`.
+    pub flushing: Mutex<Flushing>,
+    /// How far applying has come.
+    pub progress: Mutex<Progress>,
+    /// Sealed blocks not yet in the ledger, oldest first.
+    pub sealing: Mutex<VecDeque<SealJob>>,
+    /// Id and hash of the newest header in the ledger.
+    pub head: Mutex<Option<(u64, Hash)>>,
+    /// Held shared by writers from evaluation to acknowledgement, exclusively by administrative acts.
+    pub gate: RwLock<()>,
+    /// Asks for a fresh memtable at the next block boundary.
+    pub rotate_wanted: AtomicBool,
+    /// Bytes of the newest memtable already counted in the budget.
+    pub memtable_counted: AtomicU64,
+    /// When the newest memtable got its first entry, monotonic microseconds; 0 if it is empty.
+    pub memtable_since_us: AtomicU64,
+    /// Whether the collection's folder is known to exist.
+    pub folder_made: AtomicBool,
+}
+
+impl Core {
+    /// A collection whose ledger ends at `position`; its tables are still empty.
+    pub fn new(
+        env: &Environment,
+        id: CollectionId,
+        settings: &Settings,
+        position: LedgerPosition,
+    ) -> Self {
+        let dir = env.collection_dir(id);
+        let options = LedgerOptions {
+            segment_bytes: env.tuning.ledger_segment_bytes,
+            frame_bytes: env.tuning.frame_bytes,
+            compression: settings.compression,
+        };
+        let progress = Progress {
+            next_seq: position.end_seq,
+            unsealed_first: position.end_seq,
+            keys: position.keys,
+            records: position.records,
+            body_bytes: position.body_bytes,
+            ..Progress::default()
+        };
+        let head = position.blocks.checked_sub(1).map(|id| (id, position.head));
+        let (pool, cache) = (env.pool.clone(), env.cache.clone());
+        Core {
+            id,
+            files: Arc::new(TableFiles::primary(pool.clone(), &dir, id.0)),
+            ledger: Ledger::open(pool, cache, dir.clone(), id.0, options, position),
+            dir,
+            pending: Pending::default(),
+            tables: ArcSwap::from_pointee(TableSet::default()),
+            table_work: Mutex::default(),
+            flushing: Mutex::default(),
+            progress: Mutex::new(progress),
+            sealing: Mutex::default(),
+            head: Mutex::new(head),
+            gate: RwLock::new(()),
+            rotate_wanted: AtomicBool::new(false),
+            memtable_counted: AtomicU64::new(0),
+            memtable_since_us: AtomicU64::new(0),
+            folder_made: AtomicBool::new(false),
+        }
+    }
+
+    /// The leaf at `seq`, from memory or from the ledger.
+    pub fn read(&self, seq: u64) -> Result<StoredLeaf> {
+        // A block is removed from memory only after the ledger shows it, so this order finds it.
+        if let Some(leaf) = self.pending.get(seq) {
+            return Ok(leaf);
+        }
+        self.ledger.read(seq)?.ok_or_else(|| {
+            Error::new(
+                Code::Corrupt,
+                format!("collection {}: leaf {seq} is in no block and not pending", self.id),
+            )
+        })
+    }
+
+    /// The newest revision of `key` below `end_seq`.
+    pub fn newest(&self, key: &[u8], end_seq: u64) -> Result<Option<Hit>> {
+        self.tables.load().newest(key, end_seq)
+    }
+
+    /// Puts a fresh memtable in front; the old one will be flushed. Called between entries; returns
+    /// whether there was anything to flush.
+    pub fn rotate(&self, next_seq: u64) -> bool {
+        self.rotate_wanted.store(false, Ordering::Relaxed);
+        let mut flushing = self.flushing.lock();
+        let tables = self.tables.load();
+        let Some(full) = tables.memtables().first().filter(|memtable| !memtable.is_empty()) else {
+            return false;
+        };
+        flushing.memtables.push_back((full.clone(), next_seq));
+        self.tables.store(Arc::new(tables.with_memtable(Arc::new(MemTable::new()))));
+        self.memtable_counted.store(0, Ordering::Relaxed);
+        self.memtable_since_us.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// Replaces the set of tables by what `change` makes of it.
+    pub fn replace_tables(&self, change: impl FnOnce(&TableSet) -> Result<TableSet>) -> Result<()> {
+        let _right = self.flushing.lock();
+        let changed = change(&self.tables.load())?;
+        self.tables.store(Arc::new(changed));
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Memtables to tables, and tables to fewer tables. A flush writes and syncs its files, makes sure
+//! that a restart point covers what they refer to, and only then names them in the manifest. What
+//! to compact is a pure choice of the table room; here it is carried out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::collection::CollectionId;
+use crate::error::{Code, Result};
+use crate::shard::Shard;
+use crate::shard::committer::Work;
+use crate::shard::core::{Core, TableWork};
+use crate::shard::state::View;
+use crate::table::{self, Job, Manifest, MemTable, Table, TableMeta, TableOptions};
+
+impl TableWork {
+    /// The next free table number. A number that a crash or failure leaves unused is not missed.
+    fn take_number(&mut self) -> u32 {
+        let number = self.manifest.next_number.max(1);
+        self.manifest.next_number = number + 1;
+        number
+    }
+}
+
+impl Shard {
+    fn table_options(&self, view: &View) -> TableOptions {
+        TableOptions {
+            compression: view.descriptor.settings.compression,
+            table_bytes_max: self.env.tuning.table_bytes_max,
+            ..TableOptions::default()
+        }
+    }
+
+    /// Flushes one memtable, if one waits; returns whether it did.
+    pub fn flush_one(&self) -> Result<bool> {
+        let Some(id) = self.flushes.lock().pop_front() else { return Ok(false) };
+        let state = self.snapshot();
+        let Some(view) = state.collections.get(&id) else { return Ok(true) };
+        let (memtable, end_seq) = {
+            let mut flushing = view.core.flushing.lock();
+            if flushing.running {
+                // Whoever flushes this collection now looks for more when it is done.
+                return Ok(true);
+            }
+            let Some(front) = flushing.memtables.front().cloned() else { return Ok(true) };
+            flushing.running = true;
+            front
+        };
+        let result = self.flush(view, &memtable, end_seq);
+        let more = {
+            let mut flushing = view.core.flushing.lock();
+            flushing.running = false;
+            if result.is_ok() {
+                flushing.memtables.pop_front();
+            }
+            !flushing.memtables.is_empty()
+        };
+        if more {
+            self.flushes.lock().push_back(id);
+        }
+        result?;
+        self.compactions.lock().insert(id);
+        self.env.work.notify();
+        self.env.progress.notify();
+        Ok(true)
+    }
+
+    fn flush(&self, view: &View, memtable: &Arc<MemTable>, end_seq: u64) -> Result<()> {
+        let core = &view.core;
+        self.cover(core.id, end_seq)?;
+        let metas = table::write_tables(
+            &core.files,
+            &mut || core.table_work.lock().take_number(),
+            0,
+            memtable.entries(),
+            &self.table_options(view),
+            &AtomicBool::new(false),
+        )?;
+        let tables = self.open_tables(core, &metas);
+        let mut work = core.table_work.lock();
+        let mut manifest = work.manifest.clone();
+        manifest.watermark_seq = end_seq;
+        manifest.tables.extend(metas);
+        self.store_manifest(core, &manifest)?;
+        work.manifest = manifest;
+        core.replace_tables(|set| Ok(set.with_flushed(memtable, tables, 0)))?;
+        self.env.memtable_bytes.fetch_sub(memtable.bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn open_tables(&self, core: &Core, metas: &[TableMeta]) -> Vec<Arc<Table>> {
+        metas.iter().map(|meta| Table::new(&core.files, &self.env.cache, meta.clone())).collect()
+    }
+
+    fn store_manifest(&self, core: &Core, manifest: &Manifest) -> Result<()> {
+        manifest.store(&self.env.host.vfs, &core.dir, core.id.0)
+    }
+
+    /// Runs one compaction, if one is worth it; returns whether it did.
+    pub fn compact_one(&self, cancel: &AtomicBool) -> Result<bool> {
+        let candidates = self.compactions.lock().clone();
+        for id in candidates {
+            let state = self.snapshot();
+            let Some(view) = state.collections.get(&id) else { continue };
+            let Some(job) = self.pick_compaction(&view.core) else {
+                self.compactions.lock().remove(&id);
+                continue;
+            };
+            let result = self.compact(view, &job, cancel);
+            let mut work = view.core.table_work.lock();
+            for number in &job.inputs {
+                work.busy.remove(number);
+            }
+            drop(work);
+            self.compactions.lock().insert(id);
+            self.env.progress.notify();
+            return match result {
+                Err(error) if error.code() == Code::Unavailable => Ok(false),
+                result => result.map(|()| true),
+            };
+        }
+        Ok(false)
+    }
+
+    fn pick_compaction(&self, core: &Core) -> Option<Job> {
+        let mut work = core.table_work.lock();
+        let levels = core.tables.load().metas();
+        let job = table::pick(&levels, &work.busy, &self.env.tuning.compaction)?;
+        work.busy.extend(job.inputs.iter().copied());
+        Some(job)
+    }
+
+    fn compact(&self, view: &View, job: &Job, cancel: &AtomicBool) -> Result<()> {
+        let core = &view.core;
+        let set = core.tables.load_full();
+        let inputs: Vec<Arc<Table>> = set
+            .tables()
+            .filter(|table| job.inputs.contains(&table.meta().number))
+            .cloned()
+            .collect();
+        let added = match job.trivial_move {
+            true => Vec::new(),
+            false => {
+                let options = self.table_options(view);
+                let mut take_number = || core.table_work.lock().take_number();
+                table::compaction::run(
+                    job,
+                    &inputs,
+                    &core.files,
+                    &mut take_number,
+                    &options,
+                    cancel,
+                )?
+            }
+        };
+        let opened = self.open_tables(core, &added);
+        let mut work = core.table_work.lock();
+        let mut manifest = work.manifest.clone();
+        match job.trivial_move {
+            true => {
+                let moved = |meta: &&mut TableMeta| job.inputs.contains(&meta.number);
+                manifest.tables.iter_mut().filter(moved).for_each(|meta| meta.level = job.level_to);
+            }
+            false => manifest.tables.retain(|meta| !job.inputs.contains(&meta.number)),
+        }
+        manifest.tables.extend(added);
+        self.store_manifest(core, &manifest)?;
+        work.manifest = manifest;
+        core.replace_tables(|set| set.with_compacted(job, opened))?;
+        if !job.trivial_move {
+            inputs.iter().for_each(|table| table.mark_obsolete());
+        }
+        Ok(())
+    }
+
+    /// Asks for fresh memtables where one is too old, or where all together are too large: the
+    /// largest first. Returns when to look again, monotonic microseconds.
+    pub fn rotate_due(&self) -> Result<Option<u64>> {
+        let now_us = self.env.host.clock.monotonic_us();
+        let state = self.snapshot();
+        let mut next_us: Option<u64> = None;
+        let mut due = Vec::new();
+        for (id, view) in &state.collections {
+            let since_us = view.core.memtable_since_us.load(Ordering::Relaxed);
+            let interval_us = view.descriptor.settings.flush_interval_ms * 1000;
+            if since_us == 0 || interval_us == 0 {
+                continue;
+            }
+            match since_us + interval_us {
+                deadline_us if deadline_us <= now_us => due.push(*id),
+                deadline_us => next_us = Some(next_us.map_or(deadline_us, |n| n.min(deadline_us))),
+            }
+        }
+        due.sort();
+        for id in due {
+            self.rotate(id)?;
+        }
+        if self.env.memtable_bytes.load(Ordering::Relaxed) > self.env.tuning.memtable_bytes_max() {
+            let largest = state.collections.iter().max_by_key(|(id, view)| {
+                (view.core.memtable_counted.load(Ordering::Relaxed), **id)
+            });
+            if let Some((id, _)) = largest {
+                self.rotate(*id)?;
+            }
+        }
+        Ok(next_us)
+    }
+
+    /// Puts a fresh memtable in front of a collection and queues the old one for flushing.
+    pub fn rotate(&self, id: CollectionId) -> Result<()> {
+        self.commit(Work::Rotate(id)).map(drop)
+    }
+}
