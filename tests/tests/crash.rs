@@ -171,7 +171,9 @@ fn at_operations(
         let stride = (all.len() as u64).div_ceil(per_script).max(1);
         let chosen: Vec<(u64, OpKind)> = match campaign.step {
             Some(step) => all.into_iter().filter(|(at, _)| *at == step).collect(),
-            None => all.into_iter().skip((seed % stride) as usize).step_by(stride as usize).collect(),
+            None => {
+                all.into_iter().skip((seed % stride) as usize).step_by(stride as usize).collect()
+            }
         };
         campaign.each(&chosen, |(at, kind)| {
             campaign.case(&name(script, seed, Some(*at), None), || {
@@ -186,14 +188,19 @@ fn at_operations(
 fn an_error_of_any_operation_loses_nothing() {
     let test = "an_error_of_any_operation_loses_nothing";
     Campaign::begin("crash", test, 1_200).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |_| true, |script, seed, (at, kind)| {
-            let mut count = 0;
-            for fault in faults::kinds(kind) {
-                count += faults::run(script, seed, at, fault, 2)
-                    .map_err(|what| format!("{fault:?}: {what}"))?;
-            }
-            Ok(count)
-        });
+        at_operations(
+            campaign,
+            seed,
+            |_| true,
+            |script, seed, (at, kind)| {
+                let mut count = 0;
+                for fault in faults::kinds(kind) {
+                    count += faults::run(script, seed, at, fault, 2)
+                        .map_err(|what| format!("{fault:?}: {what}"))?;
+                }
+                Ok(count)
+            },
+        );
     });
 }
 
@@ -201,9 +208,12 @@ fn an_error_of_any_operation_loses_nothing() {
 fn a_restart_after_a_failed_sync_does_not_trust_the_page_cache() {
     let test = "a_restart_after_a_failed_sync_does_not_trust_the_page_cache";
     Campaign::begin("crash", test, 1_000).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |kind| kind == OpKind::SyncData, |script, seed, (at, _)| {
-            faults::restart(script, seed, at, 3)
-        });
+        at_operations(
+            campaign,
+            seed,
+            |kind| kind == OpKind::SyncData,
+            |script, seed, (at, _)| faults::restart(script, seed, at, 3),
+        );
     });
 }
 
