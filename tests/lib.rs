@@ -1,1 +1,21 @@
-//! Shared pieces of the suites that cross crates.
+//! The suites that cross crates, and what they share. Each integration test of this package is a
+//! claim about the whole engine; the room [`simulation`] is where most of them are tried.
+//!
+//! | suite | claim |
+//! |---|---|
+//! | `crash` | no acknowledged write is lost, nothing is there by half, and everything verifies: after a crash at every operation of scripted workloads, after a second crash during recovery, after an error of any operation, after the disk was full; damage in the log is told and never cut off |
+//! | `model` | any sequence of calls, reopenings and crashes answers like a plain map with a history |
+//! | `determinism` | the same log entries give the same leaves, salts, bodies, headers and roots whatever the sizes, threads and interruptions |
+//! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
+//! | `kill` | kill -9 of the real command loses nothing acknowledged |
+//! | `limits` | memory, log and open files stay within their bounds |
+//!
+//! Everything follows from one seed, and a failure prints the command that repeats it; see
+//! [`simulation::campaign`] for the variables. `cargo test -p blockdb-tests --release` runs the
+//! counts of CI; a build without optimisation runs a twentieth of them; `cargo xtask soak SUITE`
+//! goes on as long as it is told.
+//!
+//! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
+//! (`core/bugs.txt`), and each must make its suite fail.
+
+pub mod simulation;

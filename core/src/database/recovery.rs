@@ -60,6 +60,9 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
         }
     };
     report.clean = restart.clean;
+    if !options.read_only {
+        sync_restart_point(vfs, dir)?;
+    }
     let env = Environment::new(
         options.host.clone(),
         dir,
@@ -84,6 +87,14 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
         write_system_genesis(&shard)?;
     }
     Ok(Opened { shard, lock, report })
+}
+
+/// A process that was killed may have renamed the restart point without making that durable. All
+/// that is done from here on builds on the one that is seen.
+fn sync_restart_point(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let path = RestartPoint::path(dir, SHARD);
+    let folder = path.parent().unwrap_or(dir);
+    vfs.sync_dir(folder).map_err(|error| Error::storage("sync folder", folder, error))
 }
 
 fn missing(dir: &Path) -> Error {
@@ -222,6 +233,8 @@ fn replay(
         &mut each,
     )?;
     report.log_bytes_cut = recovered.bytes_cut;
+    // A process that opened the database since has begun a segment that is not closed.
+    report.clean &= recovered.clean;
     Ok((recovered.end.generation > 0).then_some(recovered))
 }
 

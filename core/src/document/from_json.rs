@@ -118,7 +118,8 @@ impl Writer {
     /// Brings the fields from `first` on, which follow the head byte at `head`, into canonical
     /// order and gives the object its head.
     fn finish_object(&mut self, head: usize, first: usize) -> Result<(), Refusal> {
-        let mut fields = self.fields.split_off(first);
+        let mut all = std::mem::take(&mut self.fields);
+        let fields = &mut all[first..];
         if !fields.is_sorted_by(|a, b| self.name(a) < self.name(b)) {
             fields.sort_unstable_by(|a, b| self.name(a).cmp(self.name(b)));
             if let Some(pair) = fields.windows(2).find(|p| self.name(&p[0]) == self.name(&p[1])) {
@@ -126,12 +127,15 @@ impl Writer {
                 return Err(refusal.under(&text_of(self.name(&pair[0]))));
             }
             self.scratch.clear();
-            for field in &fields {
+            for field in fields.iter() {
                 self.scratch.extend_from_slice(&self.out[field.start..field.end]);
             }
             self.out[head + 1..].copy_from_slice(&self.scratch);
         }
-        self.put_head(head, fields.len(), put_map_head);
+        let count = fields.len();
+        all.truncate(first);
+        self.fields = all;
+        self.put_head(head, count, put_map_head);
         Ok(())
     }
 

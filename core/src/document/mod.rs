@@ -331,10 +331,13 @@ macro_rules! doc {
         $($crate::doc!(@field $object $($rest)*);)?
     };
     (@array $($items:tt)*) => {{
-        #[allow(unused_mut, reason = "an array without items is never changed")]
-        let mut array = ::std::vec::Vec::<$crate::document::Value>::new();
-        $crate::doc!(@item array $($items)*);
-        $crate::document::Value::Array(array)
+        #[allow(unused_mut, clippy::vec_init_then_push, reason = "items come one by one")]
+        let items = {
+            let mut array = ::std::vec::Vec::<$crate::document::Value>::new();
+            $crate::doc!(@item array $($items)*);
+            array
+        };
+        $crate::document::Value::Array(items)
     }};
     (@item $array:ident) => {};
     (@item $array:ident null $(, $($rest:tt)*)?) => {

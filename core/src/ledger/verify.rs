@@ -105,7 +105,7 @@ pub fn verify(
     } else {
         run_parallel(threads, store.collection(), &mut walker, fault, &mut take)?;
     }
-    auditor.finish(fault)
+    auditor.finish(walker.lost(), fault)
 }
 
 /// Hashes the block of a job.

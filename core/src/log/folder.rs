@@ -205,13 +205,9 @@ impl Folder {
     /// Takes a segment out of the log: keeps it as a spare if one is wanted and the file is of the
     /// usual size, else removes it. Durable after [`Folder::sync_names`]; a spare may be handed to
     /// [`Folder::keep`] only then.
-    pub fn take_out(
-        &self,
-        (generation, bytes): (u64, u64),
-        kept: usize,
-    ) -> Result<Option<&'static str>> {
+    pub fn take_out(&self, (generation, bytes): (u64, u64)) -> Result<Option<&'static str>> {
         let path = self.segment_path(generation);
-        let name = SPARE_NAMES.iter().filter(|name| !self.spares.contains(name)).nth(kept);
+        let name = SPARE_NAMES.iter().find(|name| !self.spares.contains(name));
         match name {
             Some(name) if (self.segment_bytes / 2..=self.segment_bytes).contains(&bytes) => {
                 let renamed = self.vfs.rename(&path, &self.dir.join(name));
@@ -222,9 +218,9 @@ impl Folder {
         }
     }
 
-    /// Accepts spares whose new names are durable.
-    pub fn keep(&mut self, names: Vec<&'static str>) {
-        self.spares.extend(names);
+    /// Accepts a spare whose new name is durable.
+    pub fn keep(&mut self, name: Option<&'static str>) {
+        self.spares.extend(name);
     }
 
     /// Makes the folder's entries durable; a failure poisons the log.

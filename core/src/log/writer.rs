@@ -148,7 +148,7 @@ impl LogWriter {
     }
 
     /// Writes finished frames at the end of the live segment, with zeros to the end of the sector:
-    /// so a write that arrives in part, of bytes and length, never leaves a length that looks final.
+    /// so a write that arrives in part, in bytes or length, never leaves a length that looks final.
     fn put(&mut self, frames: &mut Vec<u8>) -> Result<()> {
         let bytes = frames.len() as u64;
         let live = &mut self.live;
@@ -161,12 +161,22 @@ impl LogWriter {
                 Ok(())
             }
             Err(cause) if is_full(&cause) => {
-                let cut = live.cut_back();
-                cut.map_err(|cause| self.folder.gate.fail("cut", &live.path, cause))?;
-                Err(Error::storage("write", &live.path, cause))
+                let refused = Error::storage("write", &live.path, cause);
+                self.cut_back()?;
+                Err(refused)
             }
             Err(cause) => Err(self.folder.gate.fail("write", &live.path, cause)),
         }
+    }
+
+    /// Drops what a write to a full disk left behind the last good frame, durably: a refused group
+    /// must not come back after a crash. What stays is synced first, as before every cut.
+    fn cut_back(&mut self) -> Result<()> {
+        self.sync()?;
+        let live = &mut self.live;
+        let gate = &self.folder.gate;
+        live.cut_back().map_err(|cause| gate.fail("cut", &live.path, cause))?;
+        gate.sync(&*live.file, &live.path)
     }
 
     /// Makes everything written durable; does nothing if it is.
@@ -208,27 +218,20 @@ impl LogWriter {
 
     /// Drops the segments of generations below `before_generation`, never the current one: keeps up
     /// to two for use again, removes the others. The restart point that makes them unnecessary must
-    /// be durable already.
+    /// be durable already. One at a time, oldest first, so that no crash leaves a gap: of unsynced
+    /// changes to a folder any may be lost and any kept.
     pub fn retire(&mut self, before_generation: u64) -> Result<()> {
         self.folder.gate.check()?;
-        let mut kept = Vec::new();
-        let mut outcome = Ok(());
-        let count = self.older.partition_point(|(generation, _)| *generation < before_generation);
-        for _ in 0..count {
-            match self.folder.take_out(self.older[0], kept.len()) {
-                Ok(spare) => kept.extend(spare),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
+        while let Some(oldest) = self.older.front().copied() {
+            if oldest.0 >= before_generation {
+                break;
             }
+            let spare = self.folder.take_out(oldest)?;
             self.older.pop_front();
-        }
-        if count > 0 {
             self.folder.sync_names()?;
-            self.folder.keep(kept);
+            self.folder.keep(spare);
         }
-        outcome
+        Ok(())
     }
 
     /// Generation and bytes (header and frames, not what is filled ahead) of every segment, oldest

@@ -20,8 +20,10 @@ impl Shard {
         self.make_restart_point()?;
         let mut restart = self.sealer.lock();
         core.ledger.purge_bodies()?;
-        restart.collections.insert(id, core.ledger.position());
-        restart.store(&*self.env.host.vfs, &self.env.dir, self.env.database_id, self.number)?;
+        let mut next = restart.clone();
+        next.collections.insert(id, core.ledger.position());
+        next.store(&*self.env.host.vfs, &self.env.dir, self.env.database_id, self.number)?;
+        *restart = next;
         drop(restart);
 
         let mut work = core.table_work.lock();

@@ -9,7 +9,7 @@
 //! body, then the body: `applied u64, last_time_us i64, clean u8, log generation u64, log offset
 //! u64, count u32`, and per collection `id 16` and its ledger position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::ledger::LedgerPosition;
 use crate::log::Position;
 use crate::shard::Shard;
+use crate::shard::state::ShardState;
 
 /// From where recovery begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,42 +190,47 @@ impl Shard {
         let state = self.snapshot();
         #[cfg(bug = "recycle_log_early")]
         self.retire_log(state.applied)?;
-        let mut next = restart.clone();
-        self.sync_log(&mut next)?;
-        self.sync_ledgers(&state, &mut next)?;
-        next.applied = self.covered(&state);
-        next.last_time_us = state.last_time_us;
-        next.clean = false;
-        if next != *restart {
-            next.store(&*self.env.host.vfs, &self.env.dir, self.env.database_id, self.number)?;
-        }
+        let dirty = std::mem::take(&mut *self.dirty.lock());
+        let next = self.write_restart_point(restart, &state, &dirty).inspect_err(|error| {
+            // The next restart point must name what this one would have.
+            self.dirty.lock().extend(dirty.iter());
+            if error.code() != Code::StorageFull {
+                self.env.poison(error);
+            }
+        })?;
         *restart = next;
         self.retire_log(restart.applied)?;
         self.env.progress.notify();
         Ok(())
     }
 
-    fn sync_ledgers(
+    /// Syncs the log and the `dirty` ledgers, and stores the restart point that follows.
+    fn write_restart_point(
         &self,
-        state: &crate::shard::state::ShardState,
-        next: &mut RestartPoint,
-    ) -> Result<()> {
-        let dirty = std::mem::take(&mut *self.dirty.lock());
-        for id in &dirty {
+        restart: &RestartPoint,
+        state: &ShardState,
+        dirty: &BTreeSet<CollectionId>,
+    ) -> Result<RestartPoint> {
+        let mut next = restart.clone();
+        self.sync_log(&mut next)?;
+        for id in dirty {
             let Some(view) = state.collections.get(id) else { continue };
-            let position = view.core.ledger.sync().inspect_err(|error| {
-                self.dirty.lock().extend(dirty.iter());
-                // After a failed fsync nothing is known about the pages: no second try.
-                self.env.poison(error);
-            })?;
+            // After a failed fsync nothing is known about the pages: no second try.
+            let position = view.core.ledger.sync().inspect_err(|error| self.env.poison(error))?;
             next.collections.insert(*id, position);
         }
-        Ok(())
+        next.applied = self.covered(state);
+        next.last_time_us = state.last_time_us;
+        next.clean = false;
+        if next != *restart {
+            next.store(&*self.env.host.vfs, &self.env.dir, self.env.database_id, self.number)?;
+        }
+        Ok(next)
     }
 
     /// The last index whose records, and all before it, are in the ledgers. Only the sealer moves
     /// records there, and the caller is the sealer.
-    fn covered(&self, state: &crate::shard::state::ShardState) -> u64 {
+    fn covered(&self, state: &ShardState) -> u64 {
         let first_pending =
             state.collections.values().filter_map(|view| view.core.pending.first_index()).min();
         first_pending.map_or(state.applied, |index| (index - 1).min(state.applied))

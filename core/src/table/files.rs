@@ -68,6 +68,11 @@ impl TableFiles {
             vfs.list(&self.dir).map_err(|error| Error::storage("list", &self.dir, error))?;
         let numbers = entries.iter().filter_map(|entry| self.number(&entry.name));
         let unlisted: Vec<u32> = numbers.filter(|number| !live.contains(number)).collect();
+        if !unlisted.is_empty() {
+            // The manifest that does not list them may be a rename that is not durable yet.
+            let synced = vfs.sync_dir(&self.dir);
+            synced.map_err(|error| Error::storage("sync folder", &self.dir, error))?;
+        }
         for &number in &unlisted {
             let path = self.path(number);
             self.pool.forget(&path);

@@ -14,18 +14,39 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Reads the number at `*at` and moves `*at` past it.
-#[inline]
+/// Reads the number at `*at` and moves `*at` past it. Inlined by measurement, as is all that a lookup
+/// does for each entry it walks over: results that pass through memory doubled its instructions.
+#[inline(always)]
 pub(crate) fn get(bytes: &[u8], at: &mut usize) -> Parsed<u64> {
     match bytes.get(*at) {
         Some(&byte) if byte < 0x80 => {
             *at += 1;
             Ok(u64::from(byte))
         }
-        _ => get_long(bytes, at),
+        _ => match bytes.get(*at..).and_then(|rest| rest.first_chunk::<8>()) {
+            Some(word) => get_word(u64::from_le_bytes(*word), bytes, at),
+            None => get_long(bytes, at),
+        },
     }
 }
 
+/// Reads from eight bytes at once: finds the last byte of the number by its clear high bit, then
+/// closes the gaps between the groups of seven bits, two, four and eight at a time.
+#[inline(always)]
+fn get_word(word: u64, bytes: &[u8], at: &mut usize) -> Parsed<u64> {
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return get_long(bytes, at);
+    }
+    let bits = ends.trailing_zeros() + 1;
+    *at += (bits / 8) as usize;
+    let groups = word & (u64::MAX >> (64 - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let twos = (groups & 0x7f00_7f00_7f00_7f00) >> 1 | groups & 0x007f_007f_007f_007f;
+    let fours = (twos & 0x3fff_0000_3fff_0000) >> 2 | twos & 0x0000_3fff_0000_3fff;
+    Ok((fours & 0x0fff_ffff_0000_0000) >> 4 | fours & 0x0000_0000_0fff_ffff)
+}
+
+#[cold]
 fn get_long(bytes: &[u8], at: &mut usize) -> Parsed<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
@@ -44,7 +65,7 @@ fn get_long(bytes: &[u8], at: &mut usize) -> Parsed<u64> {
 }
 
 /// Reads a length, and the bytes of that length that follow.
-#[inline]
+#[inline(always)]
 pub(crate) fn get_slice<'a>(bytes: &'a [u8], at: &mut usize, count: u64) -> Parsed<&'a [u8]> {
     let cut = Malformed("a length points past the end");
     let end = usize::try_from(count).ok().and_then(|count| at.checked_add(count)).ok_or(cut)?;
@@ -88,11 +109,15 @@ mod tests {
 
     #[test]
     fn every_number_comes_back_and_longer_ones_are_refused() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        let powers = (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit, (1 << bit) | 0x5a5a]);
+        for value in powers.chain([300, u64::MAX - 1, u64::MAX]) {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
             let mut at = 0;
             assert_eq!(get(&bytes, &mut at), Ok(value));
+            assert_eq!(at, bytes.len());
+            let (followed, mut at) = ([&bytes[..], &[0xff; 8]].concat(), 0);
+            assert_eq!(get(&followed, &mut at), Ok(value));
             assert_eq!(at, bytes.len());
             assert_eq!(get(&bytes[..bytes.len() - 1], &mut 0), Err(CUT));
             for from in [0, 5, u64::MAX] {

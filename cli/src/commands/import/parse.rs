@@ -65,7 +65,9 @@ pub fn spawn(lines: Lines, parse: Parse) -> Result<Batches> {
     let thread = std::thread::Builder::new()
         .name("import".to_owned())
         .spawn(move || parse.all(lines, &sender))
-        .map_err(|error| Error::new(Code::Unavailable, format!("no thread to read with: {error}")))?;
+        .map_err(|error| {
+            Error::new(Code::Unavailable, format!("no thread to read with: {error}"))
+        })?;
     Ok(Batches { receiver, thread: Some(thread) })
 }
 

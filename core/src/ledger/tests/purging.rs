@@ -97,8 +97,9 @@ fn a_purge_may_be_interrupted_anywhere() {
 fn a_purge_does_not_hide_damage() {
     let bench = Bench::new(20_000, 512);
     let (ledger, position) = build(&bench);
-    let (tiles, hash) = (dir().join("tiles/0.dat"), 64 + 32 * 50);
-    for (path, offset) in [(ledger.store.segment_path(1), 4000), (tiles, hash)] {
+    let (segment, tiles) = (ledger.store.segment_path(1), dir().join("tiles/0.dat"));
+    let middle = bench.disk.read_file(&segment).len() as u64 / 2;
+    for (path, offset) in [(segment, middle), (tiles, 64 + 32 * 50)] {
         let bench = Bench::on(bench.disk.process_crash_image(), 20_000, 512);
         bench.disk.flip(&path, offset, 1);
         let ledger = bench.open(position);

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::walk::{Job, missing_is_none, report};
+use super::walk::{Job, Lost, missing_is_none, report};
 use super::{Fault, FaultKind, Report, VerifySummary};
 use crate::error::Result;
 use crate::ledger::block::FrameKind;
@@ -110,7 +110,8 @@ impl<'a> Auditor<'a> {
             return Ok(());
         }
         if header.first_seq > self.seq {
-            self.skip_to(header.first_seq, job.path.clone(), job.offset, fault)?;
+            let place = job.lost.clone().unwrap_or((job.path.clone(), job.offset));
+            self.skip_to(header.first_seq, place, fault)?;
         } else {
             self.check_chain(job, &header, fault);
         }
@@ -251,7 +252,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// Passes over leaves that no block gave, by their hashes in the tiles.
-    fn skip_to(&mut self, seq: u64, path: PathBuf, offset: u64, fault: Report<'_>) -> Result<()> {
+    fn skip_to(&mut self, seq: u64, (path, offset): Lost, fault: Report<'_>) -> Result<()> {
         let what = format!("leaves {} to {} are lost", self.seq, seq - 1);
         let (kind, first) = (FaultKind::Missing, Some(self.seq));
         fault(Fault { kind, path, offset, block: None, seq: first, what });
@@ -268,14 +269,14 @@ impl<'a> Auditor<'a> {
     }
 
     /// The end: does the ledger end where the restart point says, with its counts?
-    pub fn finish(mut self, fault: Report<'_>) -> Result<VerifySummary> {
+    pub fn finish(mut self, lost: Option<Lost>, fault: Report<'_>) -> Result<VerifySummary> {
         let end = self.end;
         let path = match end.segment {
             0 => self.store.dir().to_owned(),
             number => self.store.segment_path(number),
         };
         if self.seq < end.end_seq {
-            self.skip_to(end.end_seq, path.clone(), end.offset, fault)?;
+            self.skip_to(end.end_seq, lost.unwrap_or((path, end.offset)), fault)?;
         } else {
             let last_time_us = if end.blocks == 0 { 0 } else { self.tally.last_time_us };
             let facts = [

@@ -25,7 +25,12 @@ pub(super) struct Job {
     pub head: BlockHead,
     /// Whether the segment says that it holds no bodies.
     pub purged: bool,
+    /// Where blocks were lost since the one before, if any were.
+    pub lost: Option<Lost>,
 }
+
+/// The first place at which blocks were lost.
+pub(super) type Lost = (PathBuf, u64);
 
 /// Walks segment after segment.
 pub(super) struct Walker<'a> {
@@ -33,6 +38,7 @@ pub(super) struct Walker<'a> {
     end: LedgerPosition,
     number: u32,
     segment: Option<SegmentWalk>,
+    lost: Option<Lost>,
 }
 
 struct SegmentWalk {
@@ -56,14 +62,14 @@ struct Footer {
 
 impl<'a> Walker<'a> {
     pub fn new(store: &'a Store, end: LedgerPosition) -> Self {
-        Walker { store, end, number: 0, segment: None }
+        Walker { store, end, number: 0, segment: None, lost: None }
     }
 
     /// The next block, in order; damaged ones are reported and passed over.
     pub fn next(&mut self, fault: Report<'_>) -> Result<Option<Job>> {
         loop {
             match &mut self.segment {
-                Some(segment) => match segment.step(fault)? {
+                Some(segment) => match segment.step(&mut self.lost, fault)? {
                     Some(job) => return Ok(Some(job)),
                     None => {
                         segment.finish(fault)?;
@@ -74,9 +80,18 @@ impl<'a> Walker<'a> {
                 None => {
                     self.number += 1;
                     self.segment = open(self.store, self.number, &self.end, fault)?;
+                    if self.segment.is_none() {
+                        let path = self.store.segment_path(self.number);
+                        self.lost.get_or_insert((path, 0));
+                    }
                 }
             }
         }
+    }
+
+    /// Where blocks were lost after the last one.
+    pub fn lost(self) -> Option<Lost> {
+        self.lost
     }
 }
 
@@ -118,7 +133,7 @@ fn open(
 }
 
 impl SegmentWalk {
-    fn step(&mut self, fault: Report<'_>) -> Result<Option<Job>> {
+    fn step(&mut self, lost: &mut Option<Lost>, fault: Report<'_>) -> Result<Option<Job>> {
         let stop = self.limit.unwrap_or(self.window.file_bytes());
         while self.offset < stop {
             let head = match self.window.head(self.offset, stop) {
@@ -130,6 +145,7 @@ impl SegmentWalk {
                     let offset = place_of(&error, self.offset)?;
                     let kind = FaultKind::Damaged;
                     let what = error.detail().to_owned();
+                    lost.get_or_insert((path.clone(), self.offset));
                     fault(Fault { kind, path, offset, block, seq: None, what });
                     self.broken = true;
                     match self.resync(stop)? {
@@ -144,12 +160,12 @@ impl SegmentWalk {
                     }
                 }
             };
-            return Ok(Some(self.take(head)));
+            return Ok(Some(self.take(head, lost.take())));
         }
         Ok(None)
     }
 
-    fn take(&mut self, head: BlockHead) -> Job {
+    fn take(&mut self, head: BlockHead, lost: Option<Lost>) -> Job {
         let (first_seq, block, offset) = (head.first_seq(), head.id(), self.offset);
         self.index.note(IndexEntry { first_seq, block, offset });
         self.blocks += 1;
@@ -158,12 +174,12 @@ impl SegmentWalk {
         let trailer = self.footer.as_ref().and_then(|footer| footer.trailer);
         let purged = trailer.is_some_and(|trailer| trailer.purged);
         let path = self.window.path().to_owned();
-        Job { file: self.file.clone(), path, offset, head, purged }
+        Job { file: self.file.clone(), path, offset, head, purged, lost }
     }
 
     /// With a damaged trailer, the footer begins where the rest of the file has its length.
     fn footer_begins(&self) -> bool {
-        let rest = self.window.file_bytes() - self.offset;
+        let rest = self.window.file_bytes().saturating_sub(self.offset);
         self.limit.is_none() && rest == footer_bytes(self.index.len())
     }
 
@@ -318,7 +334,12 @@ fn check_segments(
         say(FaultKind::Missing, store.segment_path(missing), 0, "the segment is missing");
     }
     for name in names.iter().filter(|name| name.starts_with("blockchain_")) {
-        if segment_number(name).is_none() {
+        let is_left = name.strip_suffix(".tmp").is_some_and(|name| segment_number(name).is_some());
+        if is_left {
+            // As in `Store::cut`, which removes it.
+            let what = "left by a purge that was interrupted";
+            say(FaultKind::Trailing, store.dir().join(name), 0, what);
+        } else if segment_number(name).is_none() {
             say(FaultKind::Unknown, store.dir().join(name), 0, "not a segment of the ledger");
         }
     }

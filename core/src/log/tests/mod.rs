@@ -1,5 +1,6 @@
 //! The log room's claims, on a file system in memory.
 
+mod crash;
 mod full;
 mod memory;
 mod torn;

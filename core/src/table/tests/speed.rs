@@ -6,7 +6,11 @@ use std::ops::Bound;
 
 use super::*;
 
-const KEYS: u64 = 1_000_000;
+/// `TABLE_KEYS` in the environment asks for another number, to tell instructions from cache misses.
+fn key_count() -> u64 {
+    let wanted = std::env::var("TABLE_KEYS").ok();
+    wanted.and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
+}
 
 /// A permutation of all numbers, so keys come in no order and repeat only when numbers do.
 fn scatter(number: u64) -> u64 {
@@ -21,27 +25,35 @@ fn key(number: u64) -> [u8; 16] {
     key
 }
 
+/// Nanoseconds this thread has run on a processor: other work on the machine does not count, though
+/// its pressure on the caches still shows.
 #[expect(clippy::disallowed_methods, reason = "a measurement is about real time")]
-fn measure(what: &str, count: u64, mut work: impl FnMut(u64)) {
-    let start = std::time::Instant::now();
-    (0..count).for_each(&mut work);
-    println!("{what}: {:.0} ns", start.elapsed().as_nanos() as f64 / count as f64);
+fn processor_ns() -> u64 {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    statistics.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
-/// One table of a million keys of sixteen bytes, which is scattered or in order.
-fn million(room: &mut Room, in_order: bool, options: &TableOptions) -> Vec<Arc<Table>> {
-    let keys = (0..KEYS).map(|number| any_key(number, in_order));
-    let mut entries: Vec<([u8; 16], u64)> = keys.zip(0..KEYS).collect();
+fn measure(what: &str, count: u64, mut work: impl FnMut(u64)) {
+    let start = processor_ns();
+    (0..count).for_each(&mut work);
+    println!("{what}: {:.0} ns", (processor_ns() - start) as f64 / count as f64);
+}
+
+/// One table of keys of sixteen bytes, scattered or in order.
+fn one_table(room: &mut Room, in_order: bool, options: &TableOptions) -> Vec<Arc<Table>> {
+    let keys_total = key_count();
+    let keys = (0..keys_total).map(|number| any_key(number, in_order));
+    let mut entries: Vec<([u8; 16], u64)> = keys.zip(0..keys_total).collect();
     entries.sort_unstable();
     let entries = entries.into_iter();
     let owned = entries.map(|(key, seq)| Ok(Entry { key: key.to_vec(), rank: 1, seq }));
     let mut tables = Vec::new();
     let mut owned = Some(owned);
-    measure("write of a million, all", 1, |_| {
+    measure("write of one table", 1, |_| {
         tables = room.write(Sorted::new(owned.take().expect("once")), options);
     });
     let bytes: u64 = tables.iter().map(|table| table.meta().file_bytes).sum();
-    println!("{} tables, {:.1} bytes per entry", tables.len(), bytes as f64 / KEYS as f64);
+    println!("{} tables, {:.1} bytes per entry", tables.len(), bytes as f64 / keys_total as f64);
     tables
 }
 
@@ -87,19 +99,21 @@ fn table_lookup() {
 }
 
 fn lookups(in_order: bool, options: &TableOptions) {
+    let keys_total = key_count();
     let mut room = Room::new(256 << 20);
-    let table = million(&mut room, in_order, options).remove(0);
-    let keys: Vec<_> = (0..KEYS).map(|number| any_key(number, in_order)).collect();
-    let absent: Vec<_> = (KEYS..2 * KEYS).map(|number| any_key(number, in_order)).collect();
+    let table = one_table(&mut room, in_order, options).remove(0);
+    let keys: Vec<_> = (0..keys_total).map(|number| any_key(number, in_order)).collect();
+    let absent: Vec<_> =
+        (keys_total..2 * keys_total).map(|number| any_key(number, in_order)).collect();
     for what in ["cold", "warm"] {
-        measure(&format!("{what} newest, present"), KEYS, |number| {
-            let number = scatter(number) % KEYS;
+        measure(&format!("{what} newest, present"), keys_total, |number| {
+            let number = scatter(number) % keys_total;
             black_box(table.newest(&keys[number as usize], u64::MAX).unwrap());
         });
     }
     let mut passed = 0;
     if !in_order {
-        measure("newest, absent", KEYS, |number| {
+        measure("newest, absent", keys_total, |number| {
             let found = table.newest(&absent[number as usize], u64::MAX).unwrap();
             passed += u64::from(found.is_some());
         });
@@ -108,11 +122,11 @@ fn lookups(in_order: bool, options: &TableOptions) {
     let set = TableSet::new(Vec::new(), vec![Vec::new(), vec![table]]);
     let scan = set.scan(Bound::Unbounded, Bound::Unbounded, u64::MAX, false);
     let mut scan = scan.newest_only(u64::MAX);
-    measure("scan", KEYS, |_| {
+    measure("scan", keys_total, |_| {
         black_box(scan.next().unwrap().unwrap());
     });
     measure("scan of ten", 100_000, |number| {
-        let number = scatter(number) % KEYS;
+        let number = scatter(number) % keys_total;
         let from = Bound::Included(&keys[number as usize][..]);
         let scan = set.scan(from, Bound::Unbounded, u64::MAX, false);
         black_box(scan.take(10).count());
@@ -125,12 +139,12 @@ fn lookups(in_order: bool, options: &TableOptions) {
 #[ignore = "a measurement"]
 fn flush_and_compaction() {
     let memtable = Arc::new(MemTable::new());
-    (0..500_000).for_each(|number| memtable.insert(&key(number), 2, KEYS + number));
+    (0..500_000).for_each(|number| memtable.insert(&key(number), 2, key_count() + number));
     let mut room = Room::new(64 << 20);
     let options = TableOptions::default();
     let mut tables = Vec::new();
     measure("flush of 500000, all", 1, |_| tables = room.write(memtable.entries(), &options));
-    let older = million(&mut room, false, &options);
+    let older = one_table(&mut room, false, &options);
     tables.extend(older);
     let inputs = tables.iter().map(|table| table.meta().number).collect();
     let job = Job { level_from: 0, level_to: 1, inputs, trivial_move: false };
