@@ -2,7 +2,11 @@
 //! folder: a line after `$ ` is run by a shell, what follows up to the next empty line is all it
 //! must answer (stdout, then stderr, then its exit status unless that is 0). `[..]` stands for
 //! anything within a line.
-#![allow(clippy::disallowed_methods, reason = "reads the sessions, which are files of the project")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test, and it reads the sessions, which are files of the project"
+)]
 
 mod shell;
 
