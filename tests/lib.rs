@@ -6,6 +6,9 @@
 //! | `crash` | no acknowledged write is lost, nothing is there by half, and everything verifies: after a crash at every operation of scripted workloads, after a second crash during recovery, after an error of any operation, after the disk was full; damage in the log is told and never cut off |
 //! | `model` | any sequence of calls, reopenings and crashes answers like a plain map with a history |
 //! | `determinism` | the same log entries give the same leaves, salts, bodies, headers and roots whatever the sizes, threads and interruptions |
+//! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
+//! | `kill` | kill -9 of the real command loses nothing acknowledged |
+//! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
 //! [`simulation::campaign`] for the variables. `cargo test -p blockdb-tests --release` runs the

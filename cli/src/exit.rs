@@ -99,9 +99,10 @@ fn to_json(error: &Error) -> Value {
     object.insert("code".to_owned(), error.code().as_str().into());
     object.insert("detail".to_owned(), detail(error).into());
     if !error.errors().is_empty() {
-        let errors = error.errors().iter().map(
-            |each| json!({ "path": each.path, "rule": each.rule, "found": each.found }),
-        );
+        let errors = error
+            .errors()
+            .iter()
+            .map(|each| json!({ "path": each.path, "rule": each.rule, "found": each.found }));
         object.insert("errors".to_owned(), errors.collect());
     }
     Value::Object(object)

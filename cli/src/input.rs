@@ -175,10 +175,13 @@ mod tests {
         lines.line_bytes_max = line_bytes_max;
         let mut all = Vec::new();
         while let Some((number, line)) = lines.next_line().unwrap() {
-            all.push((number, match line {
-                Line::Text(text) => Some(String::from_utf8(text.to_vec()).unwrap()),
-                Line::TooLong => None,
-            }));
+            all.push((
+                number,
+                match line {
+                    Line::Text(text) => Some(String::from_utf8(text.to_vec()).unwrap()),
+                    Line::TooLong => None,
+                },
+            ));
         }
         all
     }
@@ -214,13 +217,10 @@ mod tests {
     fn a_line_too_long_is_skipped_and_those_around_it_are_kept() {
         let text = |text: &str| Some(text.to_owned());
         let found = lines(b"1234\n12345\n123456\n1\n123456", 5);
-        assert_eq!(found, [
-            (1, text("1234")),
-            (2, text("12345")),
-            (3, None),
-            (4, text("1")),
-            (5, None)
-        ]);
+        assert_eq!(
+            found,
+            [(1, text("1234")), (2, text("12345")), (3, None), (4, text("1")), (5, None)]
+        );
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Output {
         pairs.extend(record.transaction.as_ref().map(|id| pair("transaction", id)));
         pairs.extend(record.actor.as_ref().map(|actor| pair("actor", actor)));
         self.rows(&[], pairs)?;
-        let document: Value = serde_json::to_value(&record.document).map_err(std::io::Error::from)?;
+        let document: Value =
+            serde_json::to_value(&record.document).map_err(std::io::Error::from)?;
         writeln!(self.out, "{document:#}")?;
         Ok(())
     }

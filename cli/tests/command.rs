@@ -59,9 +59,18 @@ fn reading_changes_no_byte_and_works_beside_a_writer() {
     shell.ok("blockdb create events");
     shell.ok("blockdb insert events --key e-1 '{}'");
     let before = shell.database();
-    for line in ["scan events", "get events e-1", "export events", "count events", "collections",
-        "describe events", "history events e-1", "stats", "stats events", "verify"]
-    {
+    for line in [
+        "scan events",
+        "get events e-1",
+        "export events",
+        "count events",
+        "collections",
+        "describe events",
+        "history events e-1",
+        "stats",
+        "stats events",
+        "verify",
+    ] {
         shell.ok(&format!("blockdb {line}"));
     }
     assert_eq!(shell.database(), before, "a reading command wrote something");

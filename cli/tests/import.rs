@@ -44,7 +44,8 @@ fn an_export_equals_what_was_imported() {
 fn a_second_import_rejects_every_line_and_changes_nothing() {
     let shell = imported();
     let before = shell.ok("blockdb export packages");
-    let ran = shell.run("zcat sample.gz | blockdb --output json import packages - --key-field name");
+    let ran =
+        shell.run("zcat sample.gz | blockdb --output json import packages - --key-field name");
     assert_eq!(ran.status, 1);
     let last = objects(&ran.stdout).pop().unwrap();
     assert_eq!((&last["inserted"], &last["rejected"]), (&0.into(), &COUNT.into()));
@@ -53,7 +54,10 @@ fn a_second_import_rejects_every_line_and_changes_nothing() {
     assert!(summary["note"].as_str().unwrap().contains("1525 lines were rejected"), "{summary}");
     assert_eq!(told.len(), 100);
     for (line, rejection) in (1..).zip(&told) {
-        assert_eq!((&rejection["line"], &rejection["code"]), (&line.into(), &"duplicate_key".into()));
+        assert_eq!(
+            (&rejection["line"], &rejection["code"]),
+            (&line.into(), &"duplicate_key".into())
+        );
     }
     assert_eq!(shell.ok("blockdb export packages"), before);
     assert_eq!(shell.ok("blockdb verify | tail -n 1").split(':').next(), Some("clean"));
@@ -177,7 +181,12 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
     shell.ok("blockdb import kinds lines");
     let record = shell.json("export kinds", 0).pop().unwrap();
     let sorted = |value: &Value| -> BTreeMap<String, Value> {
-        value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        value
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     };
     assert_eq!(sorted(&record["document"]), sorted(&serde_json::from_str(line).unwrap()));
     shell.write("records", record.to_string());

@@ -18,8 +18,12 @@ fn play(file: &Path) {
         let mut expected = step.lines();
         let command = expected.next().unwrap();
         let ran = shell.run(command);
-        let mut found: Vec<String> =
-            ran.stdout.lines().chain(ran.stderr.lines()).map(|line| line.replace('\t', " | ")).collect();
+        let mut found: Vec<String> = ran
+            .stdout
+            .lines()
+            .chain(ran.stderr.lines())
+            .map(|line| line.replace('\t', " | "))
+            .collect();
         if ran.status != 0 {
             found.push(format!("exit {}", ran.status));
         }

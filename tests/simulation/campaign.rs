@@ -99,14 +99,18 @@ impl Campaign {
         let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         println!(
             "{}::{}: {judged} cases from seed {} in {seconds:.1} s, {} failed",
-            self.suite, self.test, self.seed, failures.len()
+            self.suite,
+            self.test,
+            self.seed,
+            failures.len()
         );
         assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     }
 
     /// The scripts chosen by the environment.
     pub fn chosen(&self, scripts: Vec<Script>) -> Vec<Script> {
-        let wanted = |script: &Script| self.workload.as_deref().is_none_or(|name| name == script.name);
+        let wanted =
+            |script: &Script| self.workload.as_deref().is_none_or(|name| name == script.name);
         scripts.into_iter().filter(wanted).collect()
     }
 

@@ -19,7 +19,9 @@ pub fn flip_in_log(machine: &Machine, moment: &Moment, chance: u64) -> Result<u6
     let segments: Vec<_> = disk
         .files()
         .into_iter()
-        .filter(|path| path.starts_with(&folder) && path.extension().is_some_and(|end| end == "log"))
+        .filter(|path| {
+            path.starts_with(&folder) && path.extension().is_some_and(|end| end == "log")
+        })
         .collect();
     let Some(path) = segments.get(dice.below(segments.len() as u64) as usize) else { return Ok(0) };
     let bytes = disk.read_file(path);
@@ -35,7 +37,9 @@ pub fn flip_in_log(machine: &Machine, moment: &Moment, chance: u64) -> Result<u6
 
     let db = match machine.open() {
         Ok(db) => db,
-        Err(error) => return named(&error, path).map(|()| 1).map_err(|why| format!("{what}: {why}")),
+        Err(error) => {
+            return named(&error, path).map(|()| 1).map_err(|why| format!("{what}: {why}"));
+        }
     };
     let whole = without_blocks(&moment.history.visible());
     let shorter = without_blocks(&moment.history.before_last);

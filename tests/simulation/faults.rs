@@ -61,9 +61,11 @@ pub fn run(script: &Script, seed: u64, at: u64, fault: Fault, images: u64) -> Re
     session.check_reads().map_err(|what| format!("reading after {failed} failed calls: {what}"))?;
     let (machine, history) = session.abandon();
     for crash in Crash::plan(mixed(seed, at), at, images) {
-        let machine = machine.with_disk(crash.of(&machine.disk), crash.seed).with_own_clock(crash.seed);
+        let machine =
+            machine.with_disk(crash.of(&machine.disk), crash.seed).with_own_clock(crash.seed);
         let depth = if crash.seed % 4 == 0 { Depth::Life } else { Depth::State };
-        oracle::judge(&machine, &history, depth).map_err(|what| format!("after {crash}: {what}"))?;
+        oracle::judge(&machine, &history, depth)
+            .map_err(|what| format!("after {crash}: {what}"))?;
     }
     Ok(images)
 }
@@ -161,8 +163,10 @@ pub fn restart(script: &Script, seed: u64, at: u64, images: u64) -> Result<u64, 
     }
     let (machine, history) = session.abandon();
     for crash in Crash::plan(mixed(seed, at), at, images) {
-        let machine = machine.with_disk(crash.of(&machine.disk), crash.seed).with_own_clock(crash.seed);
-        oracle::judge(&machine, &history, Depth::State).map_err(|what| format!("after {crash}: {what}"))?;
+        let machine =
+            machine.with_disk(crash.of(&machine.disk), crash.seed).with_own_clock(crash.seed);
+        oracle::judge(&machine, &history, Depth::State)
+            .map_err(|what| format!("after {crash}: {what}"))?;
     }
     Ok(images)
 }

@@ -64,9 +64,13 @@ impl History {
     /// doubt, without some of what was not yet on disk.
     pub fn candidates(&self) -> impl Iterator<Item = Model> + '_ {
         let all = self.visible();
-        let doubted = self.doubts.iter().flat_map(|effects| (1..=effects.len()).map(move |count| &effects[..count]));
+        let doubted = self
+            .doubts
+            .iter()
+            .flat_map(|effects| (1..=effects.len()).map(move |count| &effects[..count]));
         let doubted: Vec<Model> = doubted.map(|effects| all.with(effects)).collect();
-        let shorter = (0..self.after.len()).rev().map(|count| self.floor.with(&self.after[..count]));
+        let shorter =
+            (0..self.after.len()).rev().map(|count| self.floor.with(&self.after[..count]));
         std::iter::once(all).chain(doubted).chain(shorter)
     }
 }

@@ -66,7 +66,8 @@ impl FromStr for Crash {
             return Ok(Crash { power: None, seed });
         }
         let modes = CrashMode::HONEST.into_iter();
-        let power = modes.into_iter().find(|known| format!("{known:?}") == mode).ok_or_else(wrong)?;
+        let power =
+            modes.into_iter().find(|known| format!("{known:?}") == mode).ok_or_else(wrong)?;
         Ok(Crash { power: Some(power), seed })
     }
 }

@@ -33,8 +33,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blockdb::disk::simulated::SimDisk;
-use blockdb::host::{Clock, Host};
 use blockdb::host::simulated::{Dice, SimClock};
+use blockdb::host::{Clock, Host};
 use blockdb::{Db, Durability, Options, Result, Tuning};
 
 /// Where every simulated database lies.

@@ -28,7 +28,14 @@ impl fmt::Display for Moment {
         write!(f, "moment {} (script step {}", self.number, self.step)?;
         match &self.next {
             Some(op) => {
-                write!(f, ", before {:?} {} at {} of {} bytes)", op.kind, op.path.display(), op.offset, op.len)
+                write!(
+                    f,
+                    ", before {:?} {} at {} of {} bytes)",
+                    op.kind,
+                    op.path.display(),
+                    op.offset,
+                    op.len
+                )
             }
             None => write!(f, ", at the end)"),
         }

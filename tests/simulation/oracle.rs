@@ -43,7 +43,10 @@ fn known_blocks_are_there(db: &Db, found: &Model) -> Result<(), String> {
         let info = db.collection(name).describe().map_err(|error| format!("{name}: {error}"))?;
         if info.blocks < expected.blocks.len() as u64 {
             let known = expected.blocks.len();
-            return Err(format!("collection {name} has {} blocks, {known} were sealed", info.blocks));
+            return Err(format!(
+                "collection {name} has {} blocks, {known} were sealed",
+                info.blocks
+            ));
         }
     }
     Ok(())
@@ -64,7 +67,9 @@ fn look_only(machine: &Machine, history: &History) -> Result<(), String> {
 }
 
 fn same_files(before: &[(String, Vec<u8>)], after: &[(String, Vec<u8>)]) -> Result<(), String> {
-    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let names = |files: &[(String, Vec<u8>)]| {
+        files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
     if names(before) != names(after) {
         return Err(format!("files changed from {:?} to {:?}", names(before), names(after)));
     }
@@ -120,7 +125,10 @@ pub fn find_state(db: &Db, history: &History) -> Result<Model, String> {
             Err(what) => nearest = nearest.or(Some(what)),
         }
     }
-    Err(format!("none of {count} allowed states; from the first it differs: {}", nearest.unwrap_or_default()))
+    Err(format!(
+        "none of {count} allowed states; from the first it differs: {}",
+        nearest.unwrap_or_default()
+    ))
 }
 
 /// Verifies everything.
@@ -180,7 +188,8 @@ impl Found<'_> {
                 format!("{} {} too much, expected {count} records", record.key, record.revision)
             })?;
             same(&record, entry)?;
-            if last.is_some_and(|last| last.seq >= record.seq || last.timestamp > record.timestamp) {
+            if last.is_some_and(|last| last.seq >= record.seq || last.timestamp > record.timestamp)
+            {
                 return Err(format!("seq or time went back at {record:?}"));
             }
             last = Some(record);
@@ -208,7 +217,8 @@ impl Found<'_> {
         let mut expected = self.expected.newest_by_key();
         for record in self.collection.scan(..) {
             let record = record.map_err(|error| format!("scan: {error}"))?;
-            let entry = expected.next().ok_or_else(|| format!("scan shows {} too much", record.key))?;
+            let entry =
+                expected.next().ok_or_else(|| format!("scan shows {} too much", record.key))?;
             same(&record, entry).map_err(|what| format!("scan: {what}"))?;
         }
         if let Some(entry) = expected.next() {
@@ -267,17 +277,21 @@ impl Found<'_> {
     fn chain(&self) -> Result<(), String> {
         let mut last: Option<BlockInfo> = None;
         for id in 0..self.info.blocks {
-            let block = self.collection.block(id).map_err(|error| format!("block {id}: {error}"))?;
+            let block =
+                self.collection.block(id).map_err(|error| format!("block {id}: {error}"))?;
             let follows = match &last {
                 Some(last) => {
-                    block.previous_hash == last.hash && block.first_seq == last.first_seq + last.count + 1
+                    block.previous_hash == last.hash
+                        && block.first_seq == last.first_seq + last.count + 1
                 }
                 None => block.first_seq == 0,
             };
             if block.id != id || !follows {
                 return Err(format!("block {block:?} does not follow {last:?}"));
             }
-            if let Some(known) = self.expected.blocks.get(id as usize).filter(|known| **known != block) {
+            if let Some(known) =
+                self.expected.blocks.get(id as usize).filter(|known| **known != block)
+            {
                 return Err(format!("block {id} was {known:?} and is {block:?}"));
             }
             last = Some(block);
@@ -292,7 +306,8 @@ impl Found<'_> {
 
 /// Whether a record is the one expected, in its place if that is known.
 pub fn same(record: &Record, entry: &Entry) -> Result<(), String> {
-    let equal = (&record.key, record.revision, &record.document) == (&entry.key, entry.revision, &entry.body);
+    let equal = (&record.key, record.revision, &record.document)
+        == (&entry.key, entry.revision, &entry.body);
     let receipt = entry.receipt.is_none_or(|receipt| {
         receipt.seq == record.seq && receipt.timestamp.is_none_or(|time| time == record.timestamp)
     });

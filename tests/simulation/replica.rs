@@ -30,9 +30,14 @@ pub fn committed(database: &Database) -> Result<BTreeMap<[u8; 16], Committed>, S
         for leaf in view.leaves(0) {
             let leaf = leaf.map_err(|error| format!("collection {id}: {error}"))?;
             let mut encoded = Vec::new();
-            leaf.encode(id.0, &mut encoded).map_err(|error| format!("leaf {}: {error}", leaf.seq))?;
+            leaf.encode(id.0, &mut encoded)
+                .map_err(|error| format!("leaf {}: {error}", leaf.seq))?;
             if leaf.seq != found.leaves.len() as u64 {
-                return Err(format!("collection {id}: leaf {} at place {}", leaf.seq, found.leaves.len()));
+                return Err(format!(
+                    "collection {id}: leaf {} at place {}",
+                    leaf.seq,
+                    found.leaves.len()
+                ));
             }
             hashes.push(hash_leaf(&encoded));
             found.leaves.push(encoded);
@@ -62,7 +67,9 @@ fn check_header(header: &BlockHeader, hash: &Hash, hashes: &[Hash]) -> Result<()
         && hashes.get(..place).is_some_and(|before| root(before) == header.merkle_root);
     match holds {
         true => Ok(()),
-        false => Err(format!("block {} does not commit to the {place} leaves before it", header.id)),
+        false => {
+            Err(format!("block {} does not commit to the {place} leaves before it", header.id))
+        }
     }
 }
 

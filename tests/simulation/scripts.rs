@@ -55,7 +55,11 @@ fn batch(w: &mut Writer) {
 fn flush(w: &mut Writer) {
     w.create("a", false);
     for round in 0..4 {
-        w.insert_batch("a", round * 30, round * 30 + 18).flush("a").insert_each("a", round * 30 + 18, round * 30 + 21);
+        w.insert_batch("a", round * 30, round * 30 + 18).flush("a").insert_each(
+            "a",
+            round * 30 + 18,
+            round * 30 + 21,
+        );
     }
 }
 
@@ -113,7 +117,11 @@ fn drop_and_recreate(w: &mut Writer) {
         }
         w.drop_collection("a", false);
     }
-    w.create("b", false).insert("b", "stays").step(Step::RestartPoint).create("a", true).put("a", 1);
+    w.create("b", false)
+        .insert("b", "stays")
+        .step(Step::RestartPoint)
+        .create("a", true)
+        .put("a", 1);
 }
 
 fn purge_and_recreate(w: &mut Writer) {
@@ -126,7 +134,11 @@ fn purge_and_recreate(w: &mut Writer) {
         }
         w.drop_collection("a", true);
     }
-    w.insert("b", "after").create("a", false).insert("a", "new").step(Step::Reopen).insert("a", "newer");
+    w.insert("b", "after")
+        .create("a", false)
+        .insert("a", "new")
+        .step(Step::Reopen)
+        .insert("a", "newer");
 }
 
 fn put(w: &mut Writer) {
@@ -146,7 +158,9 @@ fn put(w: &mut Writer) {
 fn reopen(w: &mut Writer) {
     w.create("a", true).insert_each("a", 0, 5).step(Step::Reopen);
     for round in 1..5 {
-        w.insert_batch("a", round * 40, round * 40 + 9 * round).put("a", round * 40).step(Step::Reopen);
+        w.insert_batch("a", round * 40, round * 40 + 9 * round)
+            .put("a", round * 40)
+            .step(Step::Reopen);
         w.insert("a", &format!("between-{round}"));
     }
     w.step(Step::Reopen).step(Step::Reopen);

@@ -54,7 +54,15 @@ impl Session {
             recorder.watch(&machine.disk);
         }
         let history = History::default();
-        Session { machine, history, keep_disk: false, blind: false, db: None, recorder, openings: 0 }
+        Session {
+            machine,
+            history,
+            keep_disk: false,
+            blind: false,
+            db: None,
+            recorder,
+            openings: 0,
+        }
     }
 
     /// The open database.
@@ -180,9 +188,10 @@ impl Session {
     fn call(&mut self, db: &Db, step: &Step, plan: &Plan) -> Result<Result<(), Error>, String> {
         match step {
             Step::Create { name, settings } => {
-                let options = settings.iter().fold(CollectionOptions::new(), |options, (key, value)| {
-                    options.set(key, value.clone())
-                });
+                let options =
+                    settings.iter().fold(CollectionOptions::new(), |options, (key, value)| {
+                        options.set(key, value.clone())
+                    });
                 Ok(db.create_collection(name, options).map(drop))
             }
             Step::Configure { name, settings } => {
@@ -351,7 +360,8 @@ impl Session {
             return Err(format!("it does not open after {crash}: {error}"));
         }
         let Some(db) = self.db.clone() else { return Ok(()) };
-        let found = oracle::find_state(&db, &self.history).map_err(|what| format!("after {crash}: {what}"))?;
+        let found = oracle::find_state(&db, &self.history)
+            .map_err(|what| format!("after {crash}: {what}"))?;
         oracle::verify(&db).map_err(|what| format!("after {crash}: {what}"))?;
         self.history = History { floor: found, exists: true, ..History::default() };
         self.publish();

@@ -36,7 +36,9 @@ pub fn walk(seed: u64, steps: u64) -> Result<(), String> {
         let place = |what: String| format!("{what}\n  at step {number}: {step:.300?}");
         match dice.below(100) {
             0..3 => crash_within(&mut session, &step, &mut dice).map_err(place)?,
-            3 => session.reboot(Crash { power: power(&mut dice), seed: dice.bits() }).map_err(place)?,
+            3 => session
+                .reboot(Crash { power: power(&mut dice), seed: dice.bits() })
+                .map_err(place)?,
             _ => match session.perform(&step).map_err(place)? {
                 Outcome::Done => {}
                 outcome => return Err(place(format!("without any fault: {outcome:?}"))),
@@ -136,7 +138,12 @@ fn step(dice: &mut Dice, model: &Model) -> Step {
         48..62 => {
             let count = dice.below(24);
             let items = (0..count).map(|_| (key(dice), body(dice))).collect();
-            Step::InsertMany { name, items, batch: 1 + dice.below(12) as usize, skip: dice.chance(3, 4) }
+            Step::InsertMany {
+                name,
+                items,
+                batch: 1 + dice.below(12) as usize,
+                skip: dice.chance(3, 4),
+            }
         }
         62..68 => Step::Seal { name },
         68..73 => Step::Rotate { name },
@@ -175,7 +182,8 @@ fn look(session: &Session, dice: &mut Dice) -> Result<(), String> {
     if dice.chance(1, 25) {
         return oracle::compare(db, &model);
     }
-    let Some((name, expected)) = model.collections.iter().nth(dice.below(model.collections.len() as u64) as usize)
+    let Some((name, expected)) =
+        model.collections.iter().nth(dice.below(model.collections.len() as u64) as usize)
     else {
         return Ok(());
     };
@@ -199,8 +207,10 @@ impl Side<'_> {
             _ => {
                 let count = self.collection.count().map_err(|error| error.to_string())?;
                 let stats = self.collection.stats().map_err(|error| error.to_string())?;
-                let listed = db.collections(self.collection.name()).map_err(|error| error.to_string())?;
-                let expected = (self.expected.keys.len() as u64, self.expected.entries.len() as u64);
+                let listed =
+                    db.collections(self.collection.name()).map_err(|error| error.to_string())?;
+                let expected =
+                    (self.expected.keys.len() as u64, self.expected.entries.len() as u64);
                 match (count, stats.records) == expected && !listed.is_empty() {
                     true => Ok(()),
                     false => Err(format!("count {count} and {stats:?}, expected {expected:?}")),
@@ -213,14 +223,17 @@ impl Side<'_> {
         let key = known_key(dice, Some(self.expected));
         let revision = dice.below(4);
         let newest = self.collection.get(&key).map_err(|error| error.to_string())?;
-        same(newest.as_ref(), self.expected.newest(&key)).map_err(|what| format!("get {key}: {what}"))?;
-        let one = self.collection.get_revision(&key, revision).map_err(|error| error.to_string())?;
+        same(newest.as_ref(), self.expected.newest(&key))
+            .map_err(|what| format!("get {key}: {what}"))?;
+        let one =
+            self.collection.get_revision(&key, revision).map_err(|error| error.to_string())?;
         let expected = self.expected.history(&key).find(|entry| entry.revision == revision);
         same(one.as_ref(), expected).map_err(|what| format!("get {key} {revision}: {what}"))
     }
 
     fn several(&self, dice: &mut Dice) -> Result<(), String> {
-        let keys: Vec<String> = (0..dice.below(9)).map(|_| known_key(dice, Some(self.expected))).collect();
+        let keys: Vec<String> =
+            (0..dice.below(9)).map(|_| known_key(dice, Some(self.expected))).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let found = self.collection.get_many(&keys).map_err(|error| error.to_string())?;
         if found.len() != keys.len() {
@@ -285,7 +298,8 @@ impl Side<'_> {
     }
 
     fn changes(&self, dice: &mut Dice) -> Result<(), String> {
-        let end = self.expected.entries.last().and_then(|entry| entry.receipt).map_or(9, |r| r.seq + 3);
+        let end =
+            self.expected.entries.last().and_then(|entry| entry.receipt).map_or(9, |r| r.seq + 3);
         let after = dice.chance(2, 3).then(|| dice.below(end));
         let until = dice.chance(1, 2).then(|| dice.below(end));
         let known = self.expected.entries.iter().all(|entry| entry.receipt.is_some());

@@ -112,8 +112,9 @@ fn crash_in_recovery(
             let place = |what: String| format!("second crash at {again}, {crash}: {what}");
             count += judge(&machine, history, crash, &again.disk).map_err(place)?;
             if depth > 0 && crash.seed % 199 == 0 {
-                count += crash_in_recovery(&machine, history, crash, &again, depth - 1)
-                    .map_err(|what| format!("{what}\n  after a second crash at {again}, {crash}"))?;
+                count += crash_in_recovery(&machine, history, crash, &again, depth - 1).map_err(
+                    |what| format!("{what}\n  after a second crash at {again}, {crash}"),
+                )?;
             }
         }
     }
@@ -140,9 +141,8 @@ fn a_second_crash_during_recovery_loses_nothing_either() {
                 for crash in crashes(campaign, seed, moment.number, 1) {
                     let name = name(script, seed, Some(moment.number), Some(crash));
                     campaign.case(&name, || {
-                        crash_in_recovery(&machine, &moment.history, crash, moment, 1).map_err(
-                            |what| format!("{} at {moment}, {crash}: {what}", script.name),
-                        )
+                        crash_in_recovery(&machine, &moment.history, crash, moment, 1)
+                            .map_err(|what| format!("{} at {moment}, {crash}: {what}", script.name))
                     });
                 }
             });
@@ -160,7 +160,8 @@ fn at_operations(
 ) {
     // Lost answers are not failures of the disk: only mode sync says what must be there.
     let sync = |script: &Script| script.durability == blockdb::Durability::Sync;
-    let scripts: Vec<Script> = campaign.chosen(scripts::all(seed)).into_iter().filter(sync).collect();
+    let scripts: Vec<Script> =
+        campaign.chosen(scripts::all(seed)).into_iter().filter(sync).collect();
     let per_script = campaign.cases.div_ceil(scripts.len().max(1) as u64);
     for script in &scripts {
         let mut operations = Vec::new();
@@ -173,7 +174,9 @@ fn at_operations(
         let stride = (all.len() as u64).div_ceil(per_script).max(1);
         let chosen: Vec<(u64, OpKind)> = match campaign.step {
             Some(step) => all.into_iter().filter(|(at, _)| *at == step).collect(),
-            None => all.into_iter().skip((seed % stride) as usize).step_by(stride as usize).collect(),
+            None => {
+                all.into_iter().skip((seed % stride) as usize).step_by(stride as usize).collect()
+            }
         };
         campaign.each(&chosen, |(at, kind)| {
             campaign.case(&name(script, seed, Some(*at), None), || {
@@ -188,14 +191,19 @@ fn at_operations(
 fn an_error_of_any_operation_loses_nothing() {
     let test = "an_error_of_any_operation_loses_nothing";
     Campaign::begin("crash", test, 1_200).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |_| true, |script, seed, (at, kind)| {
-            let mut count = 0;
-            for fault in faults::kinds(kind) {
-                count += faults::run(script, seed, at, fault, 2)
-                    .map_err(|what| format!("{fault:?}: {what}"))?;
-            }
-            Ok(count)
-        });
+        at_operations(
+            campaign,
+            seed,
+            |_| true,
+            |script, seed, (at, kind)| {
+                let mut count = 0;
+                for fault in faults::kinds(kind) {
+                    count += faults::run(script, seed, at, fault, 2)
+                        .map_err(|what| format!("{fault:?}: {what}"))?;
+                }
+                Ok(count)
+            },
+        );
     });
 }
 
@@ -203,9 +211,12 @@ fn an_error_of_any_operation_loses_nothing() {
 fn a_restart_after_a_failed_sync_does_not_trust_the_page_cache() {
     let test = "a_restart_after_a_failed_sync_does_not_trust_the_page_cache";
     Campaign::begin("crash", test, 1_000).rounds(|campaign, seed| {
-        at_operations(campaign, seed, |kind| kind == OpKind::SyncData, |script, seed, (at, _)| {
-            faults::restart(script, seed, at, 3)
-        });
+        at_operations(
+            campaign,
+            seed,
+            |kind| kind == OpKind::SyncData,
+            |script, seed, (at, _)| faults::restart(script, seed, at, 3),
+        );
     });
 }
 

@@ -28,7 +28,11 @@ fn script(seed: u64) -> Script {
     let mut w = Writer::new(seed);
     w.create("a", true).create("b", false).create("gone", false);
     for round in 0..6u64 {
-        w.insert_each("a", round * 50, round * 50 + 7).insert_batch("b", round * 50, round * 50 + 30);
+        w.insert_each("a", round * 50, round * 50 + 7).insert_batch(
+            "b",
+            round * 50,
+            round * 50 + 30,
+        );
         w.insert_batch("a", round * 50 + 10, round * 50 + 34).put("a", round * 50).put("a", 1);
         match round {
             1 => w.configure("b", "block_records", 3).configure("a", "compression", "none"),
@@ -73,7 +77,8 @@ fn open(machine: &Machine, background: Background) -> Result<Arc<Database>, Stri
 /// and what they commit to.
 fn original(seed: u64) -> Result<(Machine, Ledgers), String> {
     let script = script(seed);
-    let mut session = Session::new(Machine::new(script.tuning.clone(), script.durability, seed), None);
+    let mut session =
+        Session::new(Machine::new(script.tuning.clone(), script.durability, seed), None);
     session.run(&script)?;
     let (machine, _) = session.abandon();
     let database = open(&machine, Background::Manual)?;
@@ -89,7 +94,8 @@ fn again(machine: &Machine, expected: &Ledgers, seed: u64) -> Result<u64, String
     let mut disk = machine.disk.process_crash_image();
     let interruptions = dice.below(4);
     for number in 0..=interruptions {
-        let machine = Machine { tuning: tuning(&mut dice), ..machine.with_disk(disk.clone(), seed + number) };
+        let machine =
+            Machine { tuning: tuning(&mut dice), ..machine.with_disk(disk.clone(), seed + number) };
         let threads = dice.chance(1, 4);
         let background = if threads { Background::Threads } else { Background::Manual };
         if number < interruptions && !threads {
@@ -132,7 +138,8 @@ fn the_same_entries_give_the_same_leaves_headers_and_roots() {
             None => (0..campaign.cases).collect(),
         };
         campaign.each(&numbers, |number| {
-            campaign.case(&name(Some(*number)), || again(&machine, &expected, mixed(seed, *number)));
+            campaign
+                .case(&name(Some(*number)), || again(&machine, &expected, mixed(seed, *number)));
         });
     });
 }

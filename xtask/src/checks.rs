@@ -30,8 +30,9 @@ pub enum Part {
 const ORDER: [Part; 7] =
     [Part::Fmt, Part::Clippy, Part::Deny, Part::Unit, Part::Doctest, Part::Doc, Part::Suites];
 
-/// The crate of the suites, and how it is built: counts are what finds bugs, so it is optimised.
-pub const SUITES: [&str; 4] = ["-p", "blockdb-tests", "--release", "--locked"];
+/// The crate of the suites, and the profile it is built with: counts are what finds bugs, so it is
+/// optimised, but it is linked often, so the link is kept short.
+pub const SUITES: [&str; 5] = ["-p", "blockdb-tests", "--profile", "suites", "--locked"];
 
 /// Runs the chosen parts, or all of them, and closes with a table.
 pub fn run(only: &[Part]) -> anyhow::Result<()> {

@@ -82,7 +82,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lint => checks::run(&[Part::Fmt, Part::Clippy, Part::Deny]),
         Task::Bench { args } => {
             let manifest = "tests/benchmarks/Cargo.toml";
-            Step::cargo("bench", ["run", "--release", "--locked", "--manifest-path", manifest])
+            Step::cargo("bench", ["run", "--release", "--manifest-path", manifest])
                 .arg("--")
                 .args(args)
                 .quietly()

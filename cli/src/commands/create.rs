@@ -53,9 +53,8 @@ impl Create {
         // Wrong settings are refused before a database is made for them.
         let options = self.options();
         options.settings()?;
-        let info = cli.write_or_create(|db| {
-            Ok(db.create_collection(&self.name, options)?.describe()?)
-        })?;
+        let info =
+            cli.write_or_create(|db| Ok(db.create_collection(&self.name, options)?.describe()?))?;
         Ok(output.object(&info)?)
     }
 }

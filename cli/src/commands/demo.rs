@@ -66,7 +66,9 @@ fn write(story: &mut Story<'_>, dir: &Path) -> Outcome<BTreeMap<u64, String>> {
     story.step("Append a revision; the one before stays", || revise(&packages, &old))?;
     story.step("Seal what is pending into a block", || {
         let block = packages.seal()?.ok_or_else(|| unlike("nothing was sealed"))?;
-        let told = format!("block {} with {} leaves, hash {}", block.id, block.count, block.hash);
+        let last = block.first_seq + block.count.max(1) - 1;
+        let leaves = format!("leaves {} to {last}", block.first_seq);
+        let told = format!("block {}: {leaves}, hash {}", block.id, block.hash);
         Ok(((), vec![told, "each block holds the hash of the one before".to_owned()]))
     })?;
     story.step("Verify: re-hash everything", || {
@@ -95,7 +97,10 @@ fn tamper(story: &mut Story<'_>, dir: &Path, keys: &BTreeMap<u64, String>) -> Ou
         let report = db.verify(&VerifyOptions::default(), &|_, _| {})?;
         let fault = named(&report, &path)
             .ok_or_else(|| unlike(&format!("the flip at byte {offset} was not named")))?;
-        Ok((fault.clone(), vec![verify::describe(fault)]))
+        let mut fault = fault.clone();
+        fault.file = fault.file.strip_prefix(dir).unwrap_or(&fault.file).to_owned();
+        let told = vec![verify::describe(&fault)];
+        Ok((fault, told))
     })?;
     story.step("Read the damaged record", || {
         let key = fault.seq.and_then(|seq| keys.get(&seq));

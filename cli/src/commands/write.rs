@@ -1,6 +1,6 @@
 //! `insert` and `put`: one document from the command line or from standard input.
 
-use blockdb::Document;
+use blockdb::{Document, Keyed};
 use clap::Args;
 
 use crate::args::Cli;
@@ -29,9 +29,8 @@ pub struct Insert {
 
 impl Insert {
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
-        let document = document(&self.document)?;
-        let record =
-            cli.write(|db| Ok(db.collection(&self.name).insert((self.key.clone(), document))?))?;
+        let item = Keyed { key: self.key.clone(), document: document(&self.document)? };
+        let record = cli.write(|db| Ok(db.collection(&self.name).insert(item)?))?;
         output.record(&record)
     }
 }

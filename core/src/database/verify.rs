@@ -20,7 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::ledger::{self, FaultKind, Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::state::View;
-use crate::table::Table;
+use crate::table::{Manifest, Table};
 
 /// Table faults reported entry by entry; beyond that only their number.
 const ENTRY_FAULTS_MAX: usize = 20;
@@ -189,6 +189,7 @@ impl Database {
             }
         };
         let summary = ledger::verify(&core.ledger, threads, &mut each, &mut found, progress)?;
+        self.verify_manifest(view, &mut faults, report)?;
         let mut entries = 0;
         if view.descriptor.status != Status::Purged {
             entries = self.verify_tables(view, expected, tables.tables(), &mut faults)?;
@@ -219,6 +220,56 @@ impl Database {
     /// Whether this process writes the database while it is verified.
     fn writes_live(&self) -> bool {
         !self.shard.env.read_only
+    }
+
+    /// The manifest on disk is the one this database runs on, and no table lies beside it unnamed.
+    fn verify_manifest(
+        &self,
+        view: &View,
+        faults: &mut Vec<Fault>,
+        report: &mut VerifyReport,
+    ) -> Result<()> {
+        let core = &view.core;
+        let path = core.dir.join("MANIFEST");
+        let fault = |file: PathBuf, what: &str| Fault {
+            file,
+            offset: None,
+            collection: Some(view.descriptor.name.clone()),
+            block: None,
+            seq: None,
+            what: what.to_owned(),
+        };
+        let work = core.table_work.lock();
+        let purged = view.descriptor.status == Status::Purged;
+        match Manifest::load(&self.shard.env.pool, &core.dir, core.id.0) {
+            Err(error) => faults.push(of_error(&view.descriptor.name, &path, error)?),
+            Ok(None) if work.manifest.watermark_seq > 0 || purged => {
+                faults.push(fault(path, "the manifest is missing"));
+            }
+            Ok(Some(stored)) if stored.tables != work.manifest.tables => {
+                faults.push(fault(path, "the manifest names other tables than those in use"));
+            }
+            Ok(_) => {}
+        }
+        if self.writes_live() || self.shard.beside_writer.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Ok(entries) = self.shard.env.host.vfs.list(&core.dir) else { return Ok(()) };
+        for entry in entries {
+            let Some(number) = core.files.number(&entry.name) else { continue };
+            if work.manifest.tables.iter().all(|meta| meta.number != number) {
+                let path = core.dir.join(&entry.name);
+                match self.recovery.clean {
+                    true => faults.push(fault(path, "no manifest names this table")),
+                    // A crash may come between writing a table and naming it.
+                    false => report.not_checked.push(format!(
+                        "{}: no manifest names it; the next open removes it",
+                        path.display()
+                    )),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn verify_tables<'a>(

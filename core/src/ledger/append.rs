@@ -3,17 +3,17 @@
 //! restart point. A segment is finished, and the next one begun, at a block boundary, when the next
 //! block would take it past its uncompressed size.
 //!
-//! An append that fails has published nothing and may be made again: it writes the same bytes to
-//! the same places.
+//! An append that fails has published nothing and may be made again. It takes back what it wrote, as
+//! far as the disk lets it: a full disk gets its space back, and nobody finds half a block.
 
 use std::collections::BTreeSet;
 
-use super::footer::{IndexEntry, Trailer};
-use super::leaf::Tally;
+use super::footer::Trailer;
 use super::position::LedgerPosition;
 use super::seal::SealedBlock;
-use super::store::{Segment, Store, Tail, View, is_not_found};
-use super::tiles::{hash_offset, hashes_at};
+use super::store::{Store, is_not_found};
+use super::tiles::{file_bytes, hash_offset, hashes_at};
+use super::view::{Segment, View};
 use crate::disk::Access;
 use crate::disk::header::HEADER_BYTES;
 use crate::error::{Code, Error, Result};
@@ -49,28 +49,50 @@ impl Store {
     pub fn append(&self, block: &SealedBlock) -> Result<()> {
         let mut appender = self.lock();
         self.load_tail(&mut appender)?;
-        let mut view = View::clone(&self.current());
+        let view = View::clone(&self.current());
         let (end, header) = (view.end, &block.header);
         if (header.id, header.first_seq, header.previous_hash)
             != (end.blocks, end.end_seq, end.head)
         {
             return Err(Error::new(Code::Internal, "the block does not follow the ledger's end"));
         }
+        let result = self.append_to(view, block, &mut appender);
+        if result.is_err() {
+            self.take_back(end, &mut appender);
+        }
+        result
+    }
+
+    fn append_to(
+        &self,
+        mut view: View,
+        block: &SealedBlock,
+        appender: &mut Appender,
+    ) -> Result<()> {
+        let end = view.end;
         let bytes = end.segment_raw_bytes.saturating_add(block.tally.raw_bytes);
         if view.tail.is_some() && bytes > self.options().segment_bytes {
-            self.finish_tail(&mut view, &mut appender)?;
+            self.finish_tail(&mut view, appender)?;
         }
         if view.tail.is_none() {
-            self.begin_tail(&mut view, &mut appender)?;
+            self.begin_tail(&mut view, appender)?;
         }
         appender.dirty.segments.insert(view.end.segment);
         self.write(view.end.segment, view.end.offset, &block.bytes)?;
         for (level, hashes) in block.tiles.iter().enumerate().rev() {
-            self.write_tiles(level as u8, block, hashes, &mut appender)?;
+            self.write_tiles(level as u8, block, hashes, appender)?;
         }
         view.advance(block.end_seq(), block.hash, block.bytes.len() as u64, &block.tally);
-        self.publish(view, &mut appender);
+        self.publish(view, appender);
         Ok(())
+    }
+
+    /// Cuts what a failed append left above `end`. If that fails too, the next append writes over
+    /// it, or the next open cuts it.
+    fn take_back(&self, mut end: LedgerPosition, appender: &mut Appender) {
+        let _ = self.cut_above(&mut end);
+        appender.dirty.segments.retain(|number| *number <= end.segment);
+        appender.dirty.levels.retain(|level| file_bytes(*level, end.end_seq).is_some());
     }
 
     /// Writes the footer of the unfinished segment.
@@ -204,38 +226,4 @@ pub(super) fn finished(view: &View) -> Result<(Segment, Vec<u8>)> {
     };
     let footer = index.footer(&trailer);
     Ok((Segment { number: tail.number, file_id: tail.file_id, trailer }, footer))
-}
-
-impl View {
-    /// Starts segment `number`.
-    pub fn begin(&mut self, number: u32, file_id: u64) {
-        self.tail = Some(Tail { number, file_id, index: Some(Default::default()) });
-        self.end.segment = number;
-        self.end.offset = HEADER_BYTES as u64;
-        self.end.segment_raw_bytes = 0;
-    }
-
-    /// Moves the end behind a block of `block_bytes` bytes.
-    pub fn advance(&mut self, end_seq: u64, hash: Hash, block_bytes: u64, tally: &Tally) {
-        let end = &mut self.end;
-        if let Some(index) = self.tail.as_mut().and_then(|tail| tail.index.as_mut()) {
-            index.note(IndexEntry {
-                first_seq: end.end_seq,
-                block: end.blocks,
-                offset: end.offset,
-            });
-        }
-        end.last_time_us = match end.blocks {
-            0 => tally.last_time_us,
-            _ => end.last_time_us.max(tally.last_time_us),
-        };
-        end.offset += block_bytes;
-        end.segment_raw_bytes = end.segment_raw_bytes.saturating_add(tally.raw_bytes);
-        end.end_seq = end_seq;
-        end.blocks += 1;
-        end.head = hash;
-        end.records += tally.records;
-        end.keys += tally.keys;
-        end.body_bytes = end.body_bytes.saturating_add(tally.body_bytes);
-    }
 }

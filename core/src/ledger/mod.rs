@@ -46,6 +46,7 @@ mod tests;
 mod tiles;
 mod varint;
 mod verify;
+mod view;
 mod window;
 
 use std::path::PathBuf;

@@ -7,8 +7,9 @@ use super::block::BlockHead;
 use super::inspect::inspect;
 use super::position::LedgerPosition;
 use super::seal::load_frontier;
-use super::store::{Store, View, is_not_found, purged_trailer, read_trailer};
+use super::store::{Store, is_not_found, purged_trailer, read_trailer};
 use super::tiles::{self, LEVELS_MAX, file_bytes, hashes_at};
+use super::view::View;
 use super::window::{STREAM_BYTES, Window};
 use crate::disk::Access;
 use crate::disk::header::HEADER_BYTES;
@@ -40,9 +41,14 @@ impl Store {
         let mut appender = self.lock();
         let mut end = self.current().end;
         appender.dirty.dir = true;
-        let bytes = self.cut_segments(&mut end)? + self.cut_tiles(&end)?;
+        let bytes = self.cut_above(&mut end)?;
         self.restart(end, &mut appender);
         Ok(bytes)
+    }
+
+    /// Cuts the files at `end`; the caller holds the appender.
+    pub fn cut_above(&self, end: &mut LedgerPosition) -> Result<u64> {
+        Ok(self.cut_segments(end)? + self.cut_tiles(end)?)
     }
 
     fn cut_segments(&self, end: &mut LedgerPosition) -> Result<u64> {
@@ -160,13 +166,14 @@ impl Store {
         let mut next = view.clone();
         if next.tail.is_some() {
             let mut window = self.window(view.end.segment, STREAM_BYTES)?;
-            let ended = match read_trailer(&mut window)? {
-                Some(trailer) => trailer.footer_offset == view.end.offset,
-                None => false,
-            };
-            if !ended {
-                let head = window.head(view.end.offset, window.file_bytes())?;
-                return self.take(view, next, &mut window, head, frontier);
+            match window.head(view.end.offset, window.file_bytes()) {
+                Ok(head) => return self.take(view, next, &mut window, head, frontier),
+                Err(error) if error.code() == Code::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+            let trailer = read_trailer(&mut window)?;
+            if trailer.is_none_or(|trailer| trailer.footer_offset != view.end.offset) {
+                return Ok(false);
             }
             let (segment, _) = finished(&next)?;
             next.finish(segment);

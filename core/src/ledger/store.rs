@@ -7,8 +7,8 @@
 //! searching; the unfinished one by walking its block heads once.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::footer::{
 use super::frame::{read_leaf, read_slot};
 use super::leaf::{Slot, StoredLeaf};
 use super::position::LedgerPosition;
+use super::view::{Segment, View};
 use super::window::{HOP_BYTES, Window, check_frame};
 use crate::disk::compression::Compression;
 use crate::disk::header::{FileHeader, FileKind, HEADER_BYTES};
@@ -30,36 +31,6 @@ use crate::disk::pool::FilePool;
 use crate::disk::{Access, VfsFile};
 use crate::error::{Code, Error, Result};
 use crate::table::cache::BlockCache;
-
-/// A finished segment, as its trailer describes it.
-#[derive(Debug)]
-pub(super) struct Segment {
-    pub number: u32,
-    pub file_id: u64,
-    pub trailer: Trailer,
-}
-
-/// Finished segments in order, each loaded when first needed; segment numbers begin at 1.
-pub(super) type Finished = Vec<OnceLock<Arc<Segment>>>;
-
-/// The segment that grows.
-#[derive(Clone, Debug)]
-pub(super) struct Tail {
-    pub number: u32,
-    pub file_id: u64,
-    /// `None` until the first read or append walks the segment.
-    pub index: Option<SparseIndex>,
-}
-
-/// One state of the ledger; replaced as a whole.
-#[derive(Clone, Debug)]
-pub(super) struct View {
-    pub end: LedgerPosition,
-    pub finished: Arc<Finished>,
-    pub tail: Option<Tail>,
-    /// Grows when files are replaced under their names: what an older view says may be gone.
-    pub epoch: u64,
-}
 
 /// Where a search begins within a segment.
 #[derive(Clone, Copy, Debug)]
@@ -505,41 +476,5 @@ fn walk(window: &mut Window, end: &LedgerPosition) -> Result<SparseIndex> {
             let what = "the segment's blocks are not those of the restart point";
             Err(Error::corrupt(window.path(), offset, what))
         }
-    }
-}
-
-impl View {
-    /// What is known at `position` without a look at the files.
-    fn at(position: LedgerPosition, cache: &BlockCache, epoch: u64) -> View {
-        let finished = position.segment.saturating_sub(1) as usize;
-        let tail = (position.segment > 0).then(|| Tail {
-            number: position.segment,
-            file_id: cache.new_file_id(),
-            index: None,
-        });
-        View { end: position, finished: Arc::new(vec![OnceLock::new(); finished]), tail, epoch }
-    }
-
-    fn is_loaded(&self) -> bool {
-        self.tail.as_ref().is_none_or(|tail| tail.index.is_some())
-    }
-
-    /// Takes the last segment as finished by a purge.
-    pub fn adopt(&mut self, segment: Segment) {
-        self.end.offset = segment.trailer.footer_offset;
-        self.finish(segment);
-    }
-
-    /// Moves the last segment to the finished ones.
-    pub fn finish(&mut self, segment: Segment) {
-        let mut finished = Finished::clone(&self.finished);
-        finished.push(OnceLock::from(Arc::new(segment)));
-        self.finished = Arc::new(finished);
-        self.tail = None;
-    }
-
-    /// Segments there are.
-    pub fn segment_count(&self) -> u32 {
-        self.finished.len() as u32 + u32::from(self.tail.is_some())
     }
 }

@@ -2,8 +2,8 @@
 //! in its place, and all of it made durable, before a newer segment exists.
 //!
 //! `replay` may have read what only the page cache held; and if a sync had failed, the cache takes
-//! it for clean, and no later sync would ever write it. Writing it again in place could tear what was
-//! acknowledged. So the segment is copied, and the copy takes its name at once.
+//! it for clean, and no later sync would ever write it. Writing it again in place could tear what
+//! was acknowledged. So the segment is copied, and the copy takes its name at once.
 
 use super::Recovered;
 use super::folder::Folder;

@@ -148,7 +148,7 @@ impl LogWriter {
     }
 
     /// Writes finished frames at the end of the live segment, with zeros to the end of the sector:
-    /// so a write that arrives in part, of bytes and length, never leaves a length that looks final.
+    /// so a write that arrives in part, in bytes or length, never leaves a length that looks final.
     fn put(&mut self, frames: &mut Vec<u8>) -> Result<()> {
         let bytes = frames.len() as u64;
         let live = &mut self.live;

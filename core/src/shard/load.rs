@@ -21,10 +21,11 @@ impl Shard {
             true => self.extend(core)?,
             false => self.cut(core)?,
         }
+        let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
         if status == Status::Purged {
+            core.table_work.lock().manifest = manifest;
             return Ok(());
         }
-        let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
         let end_seq = core.ledger.position().end_seq;
         if manifest.watermark_seq > end_seq {
             let path = core.dir.join("MANIFEST");

@@ -169,7 +169,7 @@ impl<'a> Block<'a> {
     }
 
     /// The entry at `*at`; moves `*at` past it.
-    #[inline]
+    #[inline(always)]
     fn decode(&self, at: &mut usize, last_seq: u64) -> Parsed<Raw<'a>> {
         let bytes = self.entries;
         let head = varint::get(bytes, at)?;
@@ -266,7 +266,7 @@ fn head(suffix: &[u8]) -> u32 {
 }
 
 /// Length of the common prefix.
-#[inline]
+#[inline(always)]
 pub(crate) fn shared_bytes(a: &[u8], b: &[u8]) -> usize {
     let bytes_max = a.len().min(b.len());
     let mut count = 0;

@@ -48,10 +48,9 @@ impl Plan {
         match step {
             Step::Create { name, settings } => match model.collections.contains_key(name) {
                 true => Plan::refused(Code::CollectionExists),
-                false => Plan::of_one(Effect::Create {
-                    name: name.clone(),
-                    settings: settings.clone(),
-                }),
+                false => {
+                    Plan::of_one(Effect::Create { name: name.clone(), settings: settings.clone() })
+                }
             },
             Step::Configure { name, settings } => configure(name, settings, model),
             Step::Drop { name, .. } => match model.collections.contains_key(name) {
@@ -117,13 +116,7 @@ fn entry(key: &str, revision: u64, body: &Document) -> Entry {
     Entry { key: key.to_owned(), revision, body: body.clone(), receipt: None }
 }
 
-fn insert(
-    plan: &mut Plan,
-    name: &str,
-    collection: &ModelCollection,
-    key: &str,
-    body: &Document,
-) {
+fn insert(plan: &mut Plan, name: &str, collection: &ModelCollection, key: &str, body: &Document) {
     match collection.newest(key) {
         Some(_) => plan.refusal = Some(Code::DuplicateKey),
         None => plan.effects.push(append(name, vec![entry(key, 1, body)])),
@@ -166,7 +159,8 @@ fn insert_batch(
     let mut seen = BTreeSet::new();
     let mut entries = Vec::new();
     for (key, body) in chunk {
-        let refused = !seen.insert(key) || earlier.contains(key) || collection.newest(key).is_some();
+        let refused =
+            !seen.insert(key) || earlier.contains(key) || collection.newest(key).is_some();
         match (refused, skip) {
             (false, _) => entries.push(entry(key, 1, body)),
             (true, true) => {}

@@ -58,7 +58,9 @@ pub fn spawn(lines: Lines, parse: Parse) -> Result<Receiver<Result<Batch>>> {
     std::thread::Builder::new()
         .name("import".to_owned())
         .spawn(move || parse.all(lines, &sender))
-        .map_err(|error| Error::new(Code::Unavailable, format!("no thread to read with: {error}")))?;
+        .map_err(|error| {
+            Error::new(Code::Unavailable, format!("no thread to read with: {error}"))
+        })?;
     Ok(receiver)
 }
 
@@ -180,7 +182,8 @@ mod tests {
         assert_eq!(lines, [vec![1], vec![4], vec![6]]);
         assert_eq!(rejected, [vec![3], vec![5], vec![]]);
         assert_eq!(found.iter().map(|batch| batch.last_line).collect::<Vec<_>>(), [3, 5, 6]);
-        let keys: Vec<_> = found.iter().flat_map(|batch| &batch.items).map(|item| &item.key).collect();
+        let keys: Vec<_> =
+            found.iter().flat_map(|batch| &batch.items).map(|item| &item.key).collect();
         assert_eq!(keys, [&Some("1".to_owned()), &Some("x".to_owned()), &None]);
     }
 

@@ -1,7 +1,7 @@
 //! The writing half of an import: batches into the collection, in order. What is refused is told
 //! with its line; any other failure ends the import.
 
-use blockdb::{Code, Collection, Error, InsertMany, OnError, Result, Value};
+use blockdb::{Code, Collection, Error, InsertMany, Keyed, OnError, Result, Value};
 
 use super::parse::{Batch, Item};
 use crate::commands::rejected::{Rejected, Rejection, is_about_item};
@@ -60,7 +60,7 @@ impl Store {
         let (first, last) = (first.line, last.line);
         let lines: Vec<u64> = items.iter().map(|item| item.line).collect();
         let options = InsertMany { batch: items.len(), on_error: self.on_error };
-        let items = items.into_iter().map(|item| (item.key, item.document));
+        let items = items.into_iter().map(|item| Keyed { key: item.key, document: item.document });
         let result = self.collection.insert_many_with(items, options, &mut |_, _| {});
         let result = result.map_err(|error| match is_about_item(error.code()) {
             true => {

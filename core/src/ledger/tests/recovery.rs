@@ -137,6 +137,7 @@ fn an_append_that_finds_the_disk_full_can_be_made_again() {
                     break;
                 }
                 assert_eq!(ledger.position().end_seq, block.first_seq);
+                assert_sound(&ledger);
                 bench.disk.clear_faults();
             }
         }

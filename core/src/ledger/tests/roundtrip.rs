@@ -158,6 +158,15 @@ fn an_idle_ledger_gives_its_memory_back_and_goes_on() {
 }
 
 #[test]
+fn an_open_ledger_that_nobody_uses_takes_less_than_a_kibibyte() {
+    use crate::ledger::store::Store;
+    use crate::ledger::view::View;
+    let fixed = size_of::<Ledger>() + size_of::<Store>() + size_of::<View>();
+    let counts_and_path = 4 * 16 + 120;
+    assert!(fixed + counts_and_path < 1024, "{fixed} bytes and a path");
+}
+
+#[test]
 fn readers_run_beside_the_writer() {
     let bench = Bench::new(30_000, 1024);
     let ledger = bench.open(LedgerPosition::default());

@@ -179,7 +179,7 @@ impl SegmentWalk {
 
     /// With a damaged trailer, the footer begins where the rest of the file has its length.
     fn footer_begins(&self) -> bool {
-        let rest = self.window.file_bytes() - self.offset;
+        let rest = self.window.file_bytes().saturating_sub(self.offset);
         self.limit.is_none() && rest == footer_bytes(self.index.len())
     }
 

@@ -86,7 +86,7 @@ impl Engine for Rocksdb {
     }
 
     fn put_batch_durable(&self, items: &[Item]) -> Result<()> {
-        Ok(self.db.write_opt(&self.batch(items)?, &synced())?)
+        Ok(self.db.write_opt(self.batch(items)?, &synced())?)
     }
 
     fn ingest(&self, items: &mut dyn Iterator<Item = Item>) -> Result<()> {
@@ -95,10 +95,10 @@ impl Engine for Rocksdb {
             self.refuse_duplicate(&item.key)?;
             batch.put(item.key, item.value);
             if batch.len() == INGEST_BATCH {
-                self.db.write(&std::mem::take(&mut batch))?;
+                self.db.write(std::mem::take(&mut batch))?;
             }
         }
-        self.db.write(&batch)?;
+        self.db.write(batch)?;
         Ok(self.db.flush_wal(true)?)
     }
 
