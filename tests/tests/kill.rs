@@ -2,7 +2,7 @@
 //! Acknowledgements come through a pipe that this process keeps: every acknowledged record is
 //! there afterwards, no batch is there by half, the chain verifies, and reopening is quick.
 //!
-//! `BLOCKDB_KILLS` sets the count (default 200, 20 without optimisation), `BLOCKDB_SEED` the moments,
+//! `BLOCKDB_KILLS` sets the count (default 200, 20 in a build for debugging), `BLOCKDB_SEED` the moments,
 //! `BLOCKDB_BIN` the command (built from this workspace if absent).
 
 #![allow(clippy::disallowed_methods)] // This test is a user: real processes, files and clocks.
@@ -23,21 +23,30 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// Where this test was built: `target/<profile>`.
+fn profile_folder() -> PathBuf {
+    let own = std::env::current_exe().expect("a test has a path");
+    own.ancestors().nth(2).expect("target/<profile>/deps/test").to_owned()
+}
+
+/// The name of the profile this test was built with; `debug` is the folder of `dev`.
+fn profile() -> String {
+    profile_folder().file_name().expect("it has a name").to_string_lossy().into_owned()
+}
+
 /// The command, built as this test is.
 fn command() -> PathBuf {
     if let Ok(path) = std::env::var("BLOCKDB_BIN") {
         return path.into();
     }
+    let profile = profile().replace("debug", "dev");
+    let folder = profile_folder();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "blockdb-cli"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
+    build.args(["build", "--quiet", "--package", "blockdb-cli", "--profile", &profile]);
+    build.arg("--target-dir").arg(folder.parent().expect("the target folder"));
     let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
     assert!(built.success(), "the command does not build");
-    let own = std::env::current_exe().expect("a test has a path");
-    let profile = own.ancestors().nth(2).expect("target/<profile>/deps/test");
-    profile.join("blockdb")
+    folder.join("blockdb")
 }
 
 fn line(writer: usize, number: u64) -> String {
@@ -96,7 +105,7 @@ impl Import {
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
     let blockdb = command();
-    let kills = variable("BLOCKDB_KILLS", if cfg!(debug_assertions) { 20 } else { 200 });
+    let kills = variable("BLOCKDB_KILLS", if profile() == "debug" { 20 } else { 200 });
     let seconds = std::env::var("BLOCKDB_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     let seed = variable("BLOCKDB_SEED", 1);
     println!(
