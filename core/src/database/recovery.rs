@@ -61,7 +61,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
     };
     report.clean = restart.clean;
     if !options.read_only {
-        sync_restart_point(vfs, dir)?;
+        sync_names(vfs, dir)?;
     }
     let env = Environment::new(
         options.host.clone(),
@@ -89,12 +89,14 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
     Ok(Opened { shard, lock, report })
 }
 
-/// A process that was killed may have renamed the restart point without making that durable. All
-/// that is done from here on builds on the one that is seen.
-fn sync_restart_point(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
-    let path = RestartPoint::path(dir, SHARD);
-    let folder = path.parent().unwrap_or(dir);
-    vfs.sync_dir(folder).map_err(|error| Error::storage("sync folder", folder, error))
+/// A process that was killed may have renamed files without making that durable: the restart point,
+/// on which all that is done from here on builds, and the registry for people.
+fn sync_names(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let restart = RestartPoint::path(dir, SHARD);
+    for folder in [restart.parent().unwrap_or(dir), &dir.join("global_metadata")] {
+        vfs.sync_dir(folder).map_err(|error| Error::storage("sync folder", folder, error))?;
+    }
+    Ok(())
 }
 
 fn missing(dir: &Path) -> Error {

@@ -383,8 +383,10 @@ impl Database {
         if found.as_deref() == Some(expected.as_bytes()) {
             return Ok(());
         }
-        // A crash may leave an older text, which the next open replaces; closing never does.
-        let stale = self.writes_live() || !self.recovery.clean;
+        // A crash may leave an older text, which the next open replaces. After closing there is
+        // always a text, and it is old only if a rename was lost that a killed process had made.
+        let crashed = self.writes_live() || !self.recovery.clean;
+        let stale = crashed || (found.is_some() && view.is_some());
         if stale && self.is_older_text(found.as_deref(), view)? {
             report.not_checked.push(format!("{} is older than its record", path.display()));
             return Ok(());
