@@ -118,6 +118,7 @@ impl Output {
             }
             return Ok(());
         }
+        let cut = matches!(arrangement, ContentArrangement::Dynamic);
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(arrangement);
         if !headings.is_empty() {
@@ -125,7 +126,9 @@ impl Output {
         }
         for row in rows {
             let mut cells = comfy_table::Row::from(row.iter().map(|cell| printable(cell)));
-            cells.max_height(1);
+            if cut {
+                cells.max_height(1);
+            }
             table.add_row(cells);
         }
         for column in table.column_iter_mut() {

@@ -1,4 +1,5 @@
 //! Importing and exporting the sample of real records.
+#![allow(clippy::unwrap_used, reason = "a test, its helpers included")]
 
 mod shell;
 

@@ -29,6 +29,7 @@ pub struct Export {
     /// Name of the collection
     name: String,
     /// File to write instead of standard output; what it held before is gone
+    #[arg(value_name = "FILE|-")]
     file: Option<PathBuf>,
     /// Only records after this sequence number or time
     #[arg(long, value_name = "X", value_parser = parse_position)]
@@ -62,7 +63,7 @@ impl Export {
         let (after, until) = (seq(self.after), seq(self.until));
         let records = collection.changes(after, until)?.skip_while(|record| self.is_before(record));
         let mut records = records.take_while(|record| !self.is_beyond(record));
-        let Some(path) = &self.file else {
+        let Some(path) = self.file.as_ref().filter(|file| *file != Path::new("-")) else {
             return records.try_for_each(|record| Ok(output.line(&record?.to_json())?));
         };
         let exported = write_file(path, &mut records)?;
@@ -104,7 +105,11 @@ fn write_file(
     path: &Path,
     records: &mut impl Iterator<Item = Result<Record>>,
 ) -> Result<u64, Failure> {
-    let failed = |error| Failure::Error(Error::storage("write", path, error));
+    let failed = |error: std::io::Error| match error.kind() {
+        // The file is a pipe, and its reader has seen enough.
+        std::io::ErrorKind::BrokenPipe => Failure::Output(error),
+        _ => Failure::Error(Error::storage("write", path, error)),
+    };
     let mut file = BufWriter::with_capacity(WRITE_BYTES, files::create(path)?);
     let mut count = 0;
     for record in records {

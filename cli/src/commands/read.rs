@@ -150,8 +150,8 @@ pub struct Count {
 impl Count {
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
         if self.filter.is_some() {
-            let detail = "this build counts all keys or none: a FILTER needs queries, which it does \
-                          not have yet; leave it out";
+            let detail = "this build counts all keys or none: a FILTER needs queries, which \
+                          it does not have yet; leave it out";
             return Err(Error::new(Code::Unsupported, detail).into());
         }
         let count = cli.open_to_read()?.collection(&self.name).count()?;

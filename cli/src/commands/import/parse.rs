@@ -95,11 +95,10 @@ impl Parse {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            let full = batch.items.len() + batch.rejected.len() >= self.batch;
-            if full || batch.bytes >= BATCH_BYTES_MAX {
-                if sender.send(Ok(std::mem::take(&mut batch))).is_err() {
-                    return;
-                }
+            let lines_count = batch.items.len() + batch.rejected.len();
+            let full = lines_count >= self.batch || batch.bytes >= BATCH_BYTES_MAX;
+            if full && sender.send(Ok(std::mem::take(&mut batch))).is_err() {
+                return;
             }
         };
         // If nobody receives any more, the writing half has already said why.
