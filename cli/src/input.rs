@@ -125,31 +125,53 @@ impl Lines {
     }
 }
 
+/// How input is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// What the first bytes tell; `None` as long as it takes more of them.
+fn packing(first: &[u8]) -> Option<Packing> {
+    match first {
+        // RFC 1952 section 2.3.1.
+        [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+        // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before it.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Packing::Zstd),
+        [] | [0x1f] => None,
+        [0x28] | [0x28, 0xb5] | [0x28, 0xb5, 0x2f] => None,
+        [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] => None,
+        _ => Some(Packing::None),
+    }
+}
+
+/// Takes no more first bytes than it needs: a pipe may bring one short line and then be silent.
 fn unpack(mut raw: Box<dyn Read + Send>) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut magic = [0; 4];
-    let mut length = 0;
-    while length < magic.len() {
-        match raw.read(&mut magic[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
+    let mut first = Vec::new();
+    let packing = loop {
+        if let Some(packing) = packing(&first) {
+            break packing;
+        }
+        let mut byte = [0];
+        match raw.read(&mut byte) {
+            Ok(0) => break Packing::None,
+            Ok(_) => first.push(byte[0]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-    let magic = magic[..length].to_vec();
-    let kind = magic.clone();
-    let source = BufReader::with_capacity(READ_BYTES, Cursor::new(magic).chain(raw));
-    Ok(match kind.as_slice() {
-        // RFC 1952 section 2.3.1.
-        [0x1f, 0x8b, ..] => {
+    };
+    let source = BufReader::with_capacity(READ_BYTES, Cursor::new(first).chain(raw));
+    Ok(match packing {
+        Packing::None => Box::new(source),
+        Packing::Gzip => {
             Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))
         }
-        // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before it.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+        Packing::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(source)?;
             Box::new(BufReader::with_capacity(READ_BYTES, decoder))
         }
-        _ => Box::new(source),
     })
 }
 
@@ -211,6 +233,14 @@ mod tests {
         zstandard.extend(zstd::encode_all(&TEXT[9..], 1).unwrap());
         assert_eq!(texts(&gzip), texts(TEXT));
         assert_eq!(texts(&zstandard), texts(TEXT));
+    }
+
+    #[test]
+    fn a_line_is_given_before_there_is_more_input() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"1\n").unwrap();
+        let mut lines = Lines::new(Box::new(reader), Path::new("test")).unwrap();
+        assert_eq!(lines.next_line().unwrap(), Some((1, Line::Text(b"1"))));
     }
 
     #[test]

@@ -96,8 +96,18 @@ impl Output {
         Ok(())
     }
 
-    /// Rows of text.
+    /// Rows of text, whole: what is longer than a line of the terminal goes on in the next.
     pub fn rows(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> std::io::Result<()> {
+        self.arranged(headings, rows, ContentArrangement::Disabled)
+    }
+
+    /// With a dynamic arrangement a row is cut to one line of the terminal.
+    fn arranged(
+        &mut self,
+        headings: &[&str],
+        rows: Vec<Vec<String>>,
+        arrangement: ContentArrangement,
+    ) -> std::io::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -109,7 +119,7 @@ impl Output {
             return Ok(());
         }
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_preset(presets::NOTHING).set_content_arrangement(arrangement);
         if !headings.is_empty() {
             table.set_header(headings);
         }
@@ -161,11 +171,15 @@ impl Output {
             }
             rows.push(record_row(&record, self.terminal));
             if !self.terminal || rows.len() == TABLE_ROWS_MAX {
-                self.rows(&RECORD_HEADINGS, std::mem::take(&mut rows))?;
+                self.record_rows(std::mem::take(&mut rows))?;
             }
         }
-        self.rows(&RECORD_HEADINGS, rows)?;
+        self.record_rows(rows)?;
         Ok(count)
+    }
+
+    fn record_rows(&mut self, rows: Vec<Vec<String>>) -> std::io::Result<()> {
+        self.arranged(&RECORD_HEADINGS, rows, ContentArrangement::Dynamic)
     }
 }
 

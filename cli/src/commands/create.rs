@@ -1,6 +1,7 @@
 //! `create`: a new collection, and the database around it if there is none.
 
 use blockdb::CollectionOptions;
+use blockdb::collection::name::validate_name;
 use clap::Args;
 
 use crate::args::Cli;
@@ -50,7 +51,8 @@ impl Create {
     }
 
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
-        // Wrong settings are refused before a database is made for them.
+        // What is wrong is refused before a database is made for it.
+        validate_name(&self.name)?;
         let options = self.options();
         options.settings()?;
         let info =

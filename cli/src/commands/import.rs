@@ -7,6 +7,7 @@ mod store;
 
 use std::path::PathBuf;
 
+use blockdb::collection::name::validate_name;
 use blockdb::{Code, Collection, CollectionOptions, Db, Error, OnError, Result};
 use clap::Args;
 use serde_json::json;
@@ -71,7 +72,8 @@ pub enum Refused {
 impl Import {
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
         let clock = Stopwatch::start();
-        // Opened first: a wrong file name must not leave a new database behind.
+        // A wrong name must not leave a new database behind.
+        validate_name(&self.name)?;
         let (lines, progress) = input::open(&self.file)?;
         let rejected = Rejected::new(cli.output, progress.clone());
         let store = cli.write_or_create(|db| {

@@ -54,10 +54,13 @@ impl Rejected {
         self.count += count;
         known.sort_by_key(|rejection| rejection.line);
         let room = TOLD_MAX.saturating_sub(self.told) as usize;
-        for rejection in known.iter().take(room) {
-            self.told += 1;
-            self.progress.suspend(|| tell_one(self.format, rejection));
+        known.truncate(room);
+        if known.is_empty() {
+            return;
         }
+        self.told += known.len() as u64;
+        let format = self.format;
+        self.progress.suspend(|| known.iter().for_each(|rejection| tell_one(format, rejection)));
     }
 
     /// Says how many lines were left out, if not all were told.

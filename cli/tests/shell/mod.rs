@@ -2,8 +2,9 @@
 //! `./data`. Commands run for real, pipes included.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     dead_code,
-    reason = "tests prepare and inspect files the engine did not write; not each uses all of this"
+    reason = "a part of tests, which look at files themselves; not each uses all of it"
 )]
 
 use std::path::{Path, PathBuf};

@@ -110,9 +110,7 @@ fn sealer_step(shard: &Shard) -> Result<Option<u64>> {
 fn tables(shard: &Shard, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let seen = shard.env.work.seen();
-        let step = shard
-            .flush_one()
-            .and_then(|flushed| Ok(flushed || (!flushed && shard.compact_one(stop)?)));
+        let step = shard.flush_one().and_then(|flushed| Ok(flushed || shard.compact_one(stop)?));
         match outcome(shard, step) {
             Some(true) => {}
             Some(false) if !stop.load(Ordering::Acquire) => shard.env.work.wait(seen, None),

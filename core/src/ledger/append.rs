@@ -225,5 +225,5 @@ pub(super) fn finished(view: &View) -> Result<(Segment, Vec<u8>)> {
         purged: false,
     };
     let footer = index.footer(&trailer);
-    Ok((Segment { number: tail.number, file_id: tail.file_id, trailer }, footer))
+    Ok((Segment::new(tail.number, tail.file_id, trailer), footer))
 }

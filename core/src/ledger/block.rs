@@ -50,6 +50,13 @@ pub(super) struct FrameRef {
     pub codec: Compression,
 }
 
+impl FrameRef {
+    /// Whether leaf `leaf` of the block is in the frame.
+    pub fn holds(&self, leaf: u64) -> bool {
+        leaf >= self.first_leaf && leaf - self.first_leaf < self.count as u64
+    }
+}
+
 /// A checked block head.
 #[derive(Clone, Debug)]
 pub(super) struct BlockHead {

@@ -74,7 +74,8 @@ impl Iterator for LedgerIter {
 
 impl OpenBlock {
     fn find(store: &Store, view: &View, seq: u64) -> Result<OpenBlock> {
-        let (head, number, offset) = store.find_block(view, Wanted::Seq(seq))?;
+        let (head, place) = store.find(view, Wanted::Seq(seq))?;
+        let (number, offset) = (place.number, place.offset);
         let windows = [store.window(number, STREAM_BYTES)?, store.window(number, STREAM_BYTES)?];
         Ok(OpenBlock { number, offset, head, windows, frames: [None, None] })
     }
@@ -124,10 +125,7 @@ impl OpenBlock {
 
     fn frame(&mut self, kind: FrameKind, leaf: u64) -> Result<&(FrameRef, Bytes)> {
         let held = &mut self.frames[kind as usize];
-        let holds = held.as_ref().is_some_and(|(frame, _)| {
-            leaf >= frame.first_leaf && leaf < frame.first_leaf + frame.count as u64
-        });
-        if !holds {
+        if held.as_ref().is_none_or(|(frame, _)| !frame.holds(leaf)) {
             let frame = self.head.frame_of(kind, leaf);
             let raw = self.windows[kind as usize].frame(self.offset, &frame)?;
             *held = Some((frame, raw));

@@ -55,7 +55,7 @@ impl Store {
         renamed.map_err(|error| Error::storage("rename", &path, error))?;
         self.pool().forget(&path);
         self.sync_dir(self.dir())?;
-        let segment = Segment { number, file_id: self.cache().new_file_id(), trailer };
+        let segment = Segment::new(number, self.cache().new_file_id(), trailer);
         match place < view.finished.len() {
             true => {
                 let mut finished = view.finished.to_vec();

@@ -168,10 +168,14 @@ pub(super) fn load_frontier(store: &Store, end: &LedgerPosition) -> Result<Front
     };
     let mut frontier = store.frontier(before)?;
     let view = store.loaded()?;
-    let (head, number, offset) = store.find_block(&view, Wanted::Seq(before))?;
+    let (head, place) = store.find(&view, Wanted::Seq(before))?;
     if head.end_seq() != end.end_seq || head.hash() != end.head {
-        let path = store.segment_path(number);
-        return Err(Error::corrupt(&path, offset, "the last block is not the restart point's"));
+        let path = store.segment_path(place.number);
+        return Err(Error::corrupt(
+            &path,
+            place.offset,
+            "the last block is not the restart point's",
+        ));
     }
     if frontier.root() != head.header().merkle_root {
         let path = store.tile_path(0);

@@ -32,14 +32,14 @@ use crate::disk::{Access, VfsFile};
 use crate::error::{Code, Error, Result};
 use crate::table::cache::BlockCache;
 
-/// Where a search begins within a segment.
+/// Where a block lies.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    number: u32,
-    file_id: u64,
-    offset: u64,
+pub(super) struct Place {
+    pub number: u32,
+    pub file_id: u64,
+    pub offset: u64,
     /// Where the segment's blocks end.
-    limit: u64,
+    pub limit: u64,
 }
 
 /// The files of one ledger.
@@ -130,12 +130,10 @@ impl Store {
         self.publish(View::at(position, &self.cache, epoch), appender);
     }
 
-    /// Drops what was loaded of the segments; file ids stay, so cached pieces stay valid.
+    /// Drops what was loaded of the segments.
     pub fn forget_indexes(&self, appender: &mut Appender) {
         let mut view = View::clone(&self.current());
-        if let Some(tail) = &mut view.tail {
-            tail.index = None;
-        }
+        view.forget_indexes();
         self.publish(view, appender);
     }
 
@@ -183,7 +181,7 @@ impl Store {
         let (number, file_id) = (tail.number, tail.file_id);
         let mut window = self.window(number, HOP_BYTES)?;
         match purged_trailer(&mut window, &view.end)? {
-            Some(trailer) => view.adopt(Segment { number, file_id, trailer }),
+            Some(trailer) => view.adopt(Segment::new(number, file_id, trailer)),
             None => tail.index = Some(walk(&mut window, &view.end)?),
         }
         self.publish(view, appender);
@@ -203,7 +201,7 @@ impl Store {
             Error::corrupt(window.path(), at, "the finished segment has no valid trailer")
         })?;
         let file_id = self.cache.new_file_id();
-        Ok(cell.get_or_init(|| Arc::new(Segment { number, file_id, trailer })))
+        Ok(cell.get_or_init(|| Arc::new(Segment::new(number, file_id, trailer))))
     }
 
     /// The leaf at `seq`, or `None` beyond the end.
@@ -213,7 +211,21 @@ impl Store {
                 return Ok(None);
             }
             let (head, place) = self.find(view, Wanted::Seq(seq))?;
-            self.leaf_of(&head, place, seq, with_body).map(Some)
+            let leaf = seq - head.first_seq();
+            let fetch = |kind| {
+                let frame = head.frame_of(kind, leaf);
+                self.frame(place, &frame).map(|raw| (frame, raw))
+            };
+            if leaf == head.count() {
+                return Ok(Some(StoredLeaf::of_header(head.header())));
+            }
+            let (frame, raw) = fetch(FrameKind::Leaves)?;
+            let mut stored = self.leaf_in(&raw, &frame, place, seq, leaf)?;
+            if with_body {
+                let (frame, raw) = fetch(FrameKind::Bodies)?;
+                stored.slot = self.slot_in(&raw, &frame, place, &stored, leaf)?;
+            }
+            Ok(Some(stored))
         })
     }
 
@@ -249,11 +261,7 @@ impl Store {
     }
 
     /// Head and place of the block that `wanted`, which lies before the end, names.
-    pub fn find_block(&self, view: &View, wanted: Wanted) -> Result<(BlockHead, u32, u64)> {
-        self.find(view, wanted).map(|(head, place)| (head, place.number, place.offset))
-    }
-
-    fn find(&self, view: &View, wanted: Wanted) -> Result<(BlockHead, Place)> {
+    pub fn find(&self, view: &View, wanted: Wanted) -> Result<(BlockHead, Place)> {
         let mut place = self.locate(view, wanted)?;
         loop {
             let head = self.head(place)?;
@@ -305,18 +313,27 @@ impl Store {
             let path = self.segment_path(segment.number);
             Error::corrupt(&path, trailer.footer_offset, "the segment's index misses the leaf")
         };
-        let page = match trailer.root() {
-            None => 0,
+        let entry = match trailer.root() {
+            None => find_entry(self.only_page(segment)?, wanted),
             Some((offset, size)) => {
                 let root = self.footer_page(segment, offset, size)?;
-                find_page(&root, wanted).ok_or_else(missing)?
+                let page = find_page(&root, wanted).ok_or_else(missing)?;
+                let (offset, size) = trailer.page(page);
+                find_entry(&self.footer_page(segment, offset, size)?, wanted)
             }
         };
-        let (offset, size) = trailer.page(page);
-        let entries = self.footer_page(segment, offset, size)?;
-        let entry = find_entry(&entries, wanted).ok_or_else(missing)?;
+        let entry = entry.ok_or_else(missing)?;
         let inside = entry.offset >= HEADER_BYTES as u64 && entry.offset < trailer.footer_offset;
         if inside { Ok(entry) } else { Err(missing()) }
+    }
+
+    fn only_page<'s>(&self, segment: &'s Segment) -> Result<&'s Bytes> {
+        if let Some(page) = segment.page.get() {
+            return Ok(page);
+        }
+        let (offset, size) = segment.trailer.page(0);
+        let page = self.footer_page(segment, offset, size)?;
+        Ok(segment.page.get_or_init(|| page))
     }
 
     fn footer_page(&self, segment: &Segment, offset: u64, size: usize) -> Result<Bytes> {
@@ -340,7 +357,8 @@ impl Store {
         Ok(BlockHead::cached(head))
     }
 
-    fn frame(&self, place: Place, frame: &FrameRef) -> Result<Bytes> {
+    /// The raw bytes of a frame of the block at `place`.
+    pub fn frame(&self, place: Place, frame: &FrameRef) -> Result<Bytes> {
         let offset = place.offset + frame.offset;
         self.cached(place.file_id, offset, || {
             let path = self.segment_path(place.number);
@@ -377,29 +395,31 @@ impl Store {
         Ok(bytes)
     }
 
-    fn leaf_of(
+    /// Leaf `leaf` of a block, in its raw leaf frame.
+    pub fn leaf_in(
         &self,
-        head: &BlockHead,
+        raw: &Bytes,
+        frame: &FrameRef,
         place: Place,
         seq: u64,
-        with_body: bool,
+        leaf: u64,
     ) -> Result<StoredLeaf> {
-        let leaf = seq - head.first_seq();
-        if leaf == head.count() {
-            return Ok(StoredLeaf::of_header(head.header()));
-        }
-        let frame = head.frame_of(FrameKind::Leaves, leaf);
-        let raw = self.frame(place, &frame)?;
-        let mut stored = read_leaf(&raw, frame.count, (leaf - frame.first_leaf) as usize, seq)
-            .ok_or_else(|| self.malformed(place, &frame))?;
-        if with_body {
-            let frame = head.frame_of(FrameKind::Bodies, leaf);
-            let raw = self.frame(place, &frame)?;
-            stored.slot = read_slot(&raw, frame.count, (leaf - frame.first_leaf) as usize)
-                .filter(|slot| slot_fits(slot, stored.body_len))
-                .ok_or_else(|| self.malformed(place, &frame))?;
-        }
-        Ok(stored)
+        read_leaf(raw, frame.count, (leaf - frame.first_leaf) as usize, seq)
+            .ok_or_else(|| self.malformed(place, frame))
+    }
+
+    /// The slot of leaf `leaf` of a block, in its raw body frame.
+    pub fn slot_in(
+        &self,
+        raw: &Bytes,
+        frame: &FrameRef,
+        place: Place,
+        stored: &StoredLeaf,
+        leaf: u64,
+    ) -> Result<Slot> {
+        read_slot(raw, frame.count, (leaf - frame.first_leaf) as usize)
+            .filter(|slot| slot_fits(slot, stored.body_len))
+            .ok_or_else(|| self.malformed(place, frame))
     }
 
     fn malformed(&self, place: Place, frame: &FrameRef) -> Error {

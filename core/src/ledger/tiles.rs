@@ -125,7 +125,7 @@ impl Store {
         let nodes = self.expanded_tile(span.level, tile, width)?;
         let height = height % TILE_HEIGHT;
         let below: u64 = (0..height).map(|height| width >> height).sum();
-        let place = below + (span.first % TILE_WIDTH >> height);
+        let place = below + ((span.first % TILE_WIDTH) >> height);
         Ok(hash_at(&nodes, place as usize * HASH_BYTES))
     }
 

@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use super::footer::{IndexEntry, SparseIndex, Trailer};
 use super::leaf::Tally;
 use super::position::LedgerPosition;
@@ -16,6 +18,16 @@ pub(super) struct Segment {
     pub number: u32,
     pub file_id: u64,
     pub trailer: Trailer,
+    /// The index of a segment that needs a single page: at most 3 KiB for a whole segment spare
+    /// every read a look into the cache.
+    pub page: OnceLock<Bytes>,
+}
+
+impl Segment {
+    /// A segment whose index was not looked at.
+    pub fn new(number: u32, file_id: u64, trailer: Trailer) -> Segment {
+        Segment { number, file_id, trailer, page: OnceLock::new() }
+    }
 }
 
 /// Finished segments in order, each loaded when first needed; segment numbers begin at 1.
@@ -69,6 +81,19 @@ impl View {
         finished.push(OnceLock::from(Arc::new(segment)));
         self.finished = Arc::new(finished);
         self.tail = None;
+    }
+
+    /// The same view without what was loaded of the segments. File ids stay, so that cached pieces
+    /// stay of use.
+    pub fn forget_indexes(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            tail.index = None;
+        }
+        let forget = |cell: &OnceLock<Arc<Segment>>| match cell.get() {
+            None => OnceLock::new(),
+            Some(old) => Arc::new(Segment::new(old.number, old.file_id, old.trailer)).into(),
+        };
+        self.finished = Arc::new(self.finished.iter().map(forget).collect());
     }
 
     /// Segments there are.

@@ -2,6 +2,7 @@
 //! refuses lines that are no documents and knows nothing of the collection.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use blockdb::{Code, Document, Error, Result, Value};
 use serde::Deserialize;
@@ -51,17 +52,38 @@ pub struct Batch {
     bytes: usize,
 }
 
-/// Starts reading. The thread ends with the input, or when nobody receives any more; it is not
-/// waited for, because a pipe may stay silent for ever.
-pub fn spawn(lines: Lines, parse: Parse) -> Result<Receiver<Result<Batch>>> {
+/// The reading thread, and what it has read.
+pub struct Batches {
+    receiver: Receiver<Result<Batch>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts reading. The thread ends with the input, or when nobody receives any more; until then it
+/// is not waited for, because a pipe may stay silent for ever.
+pub fn spawn(lines: Lines, parse: Parse) -> Result<Batches> {
     let (sender, receiver) = sync_channel(BATCHES_WAITING);
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("import".to_owned())
         .spawn(move || parse.all(lines, &sender))
         .map_err(|error| {
             Error::new(Code::Unavailable, format!("no thread to read with: {error}"))
         })?;
-    Ok(receiver)
+    Ok(Batches { receiver, thread: Some(thread) })
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Ok(batch) = self.receiver.recv() {
+            return Some(batch);
+        }
+        // A thread that broke off must not look like the end of the input.
+        match self.thread.take()?.join() {
+            Ok(()) => None,
+            Err(_) => Some(Err(Error::new(Code::Internal, "reading the input broke off"))),
+        }
+    }
 }
 
 impl Parse {
@@ -162,7 +184,7 @@ mod tests {
 
     fn batches(text: &'static str, parse: &Parse) -> Vec<Batch> {
         let lines = Lines::new(Box::new(Cursor::new(text)), Path::new("test")).unwrap();
-        spawn(lines, parse.clone()).unwrap().into_iter().map(Result::unwrap).collect()
+        spawn(lines, parse.clone()).unwrap().map(Result::unwrap).collect()
     }
 
     fn documents() -> Parse {

@@ -75,7 +75,7 @@ impl Sample {
             4 => (sample.kind, sample.body) = (LeafKind::Settings, Vec::new()),
             5 => (sample.kind, sample.key) = (LeafKind::Erasure, None),
             6 => (sample.kind, sample.schema) = (LeafKind::Incarnation, None),
-            7 => sample.body = (0..5000u32).map(|at| (at * at >> 3) as u8).collect(),
+            7 => sample.body = (0..5000u32).map(|at| ((at * at) >> 3) as u8).collect(),
             8 => (sample.time_us, sample.schema) = (-5, Some(u64::MAX)),
             9 => sample.key = Some(vec![b'k'; 1024]),
             _ => (sample.txn, sample.actor) = (Some(vec![1]), Some(String::new())),

@@ -15,6 +15,7 @@ fn leaves_of_every_kind_come_back_by_number_and_in_sequence() {
     for ledger in [ledger, bench.open(position)] {
         let streamed: Vec<_> = ledger.iter(0, true).collect::<Result<_>>().expect("readable");
         assert_eq!(streamed.len() as u64, position.end_seq);
+        let mut reader = ledger.reader();
         for (seq, leaf) in (0..).zip(&streamed) {
             assert_eq!(leaf.seq, seq);
             assert_eq!(ledger.read(seq).expect("readable").as_ref(), Some(leaf));
@@ -22,6 +23,7 @@ fn leaves_of_every_kind_come_back_by_number_and_in_sequence() {
                 true => assert_eq!(leaf.kind, LeafKind::BlockHeader),
                 false => Sample::any(seq).assert_is(leaf),
             }
+            assert_eq!(reader.read(seq).expect("readable").as_ref(), Some(leaf));
             let bare = ledger.read_leaf(seq).expect("readable").expect("below the end");
             let same = StoredLeaf { slot: bare.slot.clone(), ..leaf.clone() };
             assert_eq!(bare, same);
