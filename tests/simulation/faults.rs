@@ -63,7 +63,7 @@ pub fn run(script: &Script, seed: u64, at: u64, fault: Fault, images: u64) -> Re
     for crash in Crash::plan(mixed(seed, at), at, images) {
         let machine =
             machine.with_disk(crash.of(&machine.disk), crash.seed).with_own_clock(crash.seed);
-        let depth = if crash.seed % 4 == 0 { Depth::Life } else { Depth::State };
+        let depth = if crash.seed.is_multiple_of(4) { Depth::Life } else { Depth::State };
         oracle::judge(&machine, &history, depth)
             .map_err(|what| format!("after {crash}: {what}"))?;
     }

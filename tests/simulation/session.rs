@@ -164,18 +164,20 @@ impl Session {
             self.publish();
         }
         let answer = self.call(db, step, &plan)?;
-        let records = matches!(
-            (step, &answer),
-            (Step::InsertMany { .. }, _) | (Step::Insert { .. } | Step::Put { .. }, Ok(()))
-        );
+        // Records have been acknowledged with their call or batch.
+        let known = match (step, &answer) {
+            (Step::InsertMany { .. }, _) => plan.batches.last().map_or(0, |last| last.effects.end),
+            (Step::Insert { .. } | Step::Put { .. }, Ok(())) => plan.effects.len(),
+            _ => 0,
+        };
         let outcome = match (answer, plan.refusal) {
             (Ok(()), Some(code)) => Err(format!("expected {}, but it succeeded", code.as_str())),
             (Err(error), None) => self.failed(db, error),
             (Err(error), Some(code)) if error.code() != code => self.failed(db, error),
-            // Done, or done as far as the refusal; records have been acknowledged with their batch.
+            // Done, or done as far as the refusal.
             _ => {
-                if !records && !plan.effects.is_empty() {
-                    self.history.acknowledge(&plan.effects, self.machine.durability);
+                if !plan.effects[known..].is_empty() {
+                    self.history.acknowledge(&plan.effects[known..], self.machine.durability);
                 }
                 Ok(Outcome::Done)
             }

@@ -55,7 +55,7 @@ fn judge(
     disk: &blockdb::disk::simulated::SimDisk,
 ) -> Result<u64, String> {
     let machine = machine.with_disk(crash.of(disk), crash.seed).with_own_clock(crash.seed);
-    let depth = if crash.seed % 3 == 0 { Depth::Life } else { Depth::State };
+    let depth = if crash.seed.is_multiple_of(3) { Depth::Life } else { Depth::State };
     oracle::judge(&machine, history, depth)?;
     Ok(1)
 }
@@ -99,7 +99,7 @@ fn crash_in_recovery(
     recorder.publish(history);
     recorder.watch(&machine.disk);
     let db = machine.open().map_err(|error| format!("the first recovery: {error}"))?;
-    if crash.seed % 4 == 0 {
+    if crash.seed.is_multiple_of(4) {
         db.settle().map_err(|error| format!("settling after the first recovery: {error}"))?;
         db.close().map_err(|error| format!("closing after the first recovery: {error}"))?;
     }
@@ -111,7 +111,7 @@ fn crash_in_recovery(
         for crash in Crash::plan(crash.seed, again.number, 1) {
             let place = |what: String| format!("second crash at {again}, {crash}: {what}");
             count += judge(&machine, history, crash, &again.disk).map_err(place)?;
-            if depth > 0 && crash.seed % 199 == 0 {
+            if depth > 0 && crash.seed.is_multiple_of(199) {
                 count += crash_in_recovery(&machine, history, crash, &again, depth - 1).map_err(
                     |what| format!("{what}\n  after a second crash at {again}, {crash}"),
                 )?;

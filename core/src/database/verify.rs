@@ -243,6 +243,10 @@ impl Database {
         let purged = view.descriptor.status == Status::Purged;
         match Manifest::load(&self.shard.env.pool, &core.dir, core.id.0) {
             Err(error) => faults.push(of_error(&view.descriptor.name, &path, error)?),
+            Ok(None) if purged && !self.recovery.clean => report.not_checked.push(format!(
+                "{}: being purged; the next open goes on with it",
+                core.dir.display()
+            )),
             Ok(None) if work.manifest.watermark_seq > 0 || purged => {
                 faults.push(fault(path, "the manifest is missing"));
             }

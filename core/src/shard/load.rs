@@ -23,6 +23,9 @@ impl Shard {
         }
         let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
         if status == Status::Purged {
+            if !self.env.read_only {
+                self.remove_orphans(core, &manifest)?;
+            }
             core.table_work.lock().manifest = manifest;
             return Ok(());
         }
