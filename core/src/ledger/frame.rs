@@ -106,6 +106,7 @@ fn flag(present: bool, bit: u8) -> u8 {
 
 /// Leaf `index` of `count` in a raw leaf frame, without its body; `None` if the bytes contradict
 /// themselves. Key and transaction are slices of the frame.
+#[inline]
 pub(super) fn read_leaf(raw: &Bytes, count: usize, index: usize, seq: u64) -> Option<StoredLeaf> {
     let table = raw.len().checked_sub(count.checked_mul(2)?)?;
     let start = offset_at(raw, table, index, 2)?;
@@ -129,6 +130,7 @@ pub(super) fn read_leaf(raw: &Bytes, count: usize, index: usize, seq: u64) -> Op
     let key = take_text(&mut rest, flags & HAS_KEY != 0)?;
     let txn = take_text(&mut rest, more & HAS_TXN != 0)?;
     let actor = take_text(&mut rest, more & HAS_ACTOR != 0)?;
+    let texts = [key, txn, actor].map(|text| text.map(<[u8]>::len));
     if !rest.is_empty() || more & !(HAS_TXN | HAS_ACTOR) != 0 {
         return None;
     }
@@ -152,7 +154,7 @@ pub(super) fn read_leaf(raw: &Bytes, count: usize, index: usize, seq: u64) -> Op
         body_len,
         slot: Slot::Skipped,
     };
-    is_encodable(&leaf.leaf_ref([0; 16], [0; HASH_BYTES])).then_some(leaf)
+    if is_encodable(leaf.kind, leaf.revision, leaf.schema, texts) { Some(leaf) } else { None }
 }
 
 fn take_byte(input: &mut &[u8]) -> Option<u8> {
@@ -248,6 +250,7 @@ impl BodyFrame {
 }
 
 /// Slot `index` of `count` in a raw body frame; `None` if the bytes contradict themselves.
+#[inline]
 pub(super) fn read_slot(raw: &Bytes, count: usize, index: usize) -> Option<Slot> {
     let width = if raw.len() <= NARROW_BYTES_MAX { 2 } else { 4 };
     let table = raw.len().checked_sub(count.checked_mul(width)?)?;

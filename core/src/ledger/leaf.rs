@@ -15,17 +15,21 @@ use crate::proof::{
 /// everything else in it takes at most 160 bytes.
 const TEXT_BYTES_MAX: usize = LEAF_BYTES_MAX - 160;
 
-/// Whether a leaf can be encoded: the fields its kind needs are there, and its texts are short.
-pub(super) fn is_encodable(leaf: &LeafRef<'_>) -> bool {
-    let texts = leaf.key.map_or(0, <[u8]>::len)
-        + leaf.txn.map_or(0, <[u8]>::len)
-        + leaf.actor.map_or(0, str::len);
-    let complete = match leaf.kind {
-        LeafKind::Record => leaf.key.is_some() && leaf.revision.is_some() && leaf.schema.is_some(),
+/// Whether a leaf can be encoded: the fields its kind needs are there, and its texts (the lengths of
+/// key, transaction and actor) are short.
+#[inline]
+pub(super) fn is_encodable(
+    kind: LeafKind,
+    revision: Option<u64>,
+    schema: Option<u64>,
+    texts: [Option<usize>; 3],
+) -> bool {
+    let complete = match kind {
+        LeafKind::Record => texts[0].is_some() && revision.is_some() && schema.is_some(),
         LeafKind::BlockHeader => false,
         _ => true,
     };
-    complete && texts <= TEXT_BYTES_MAX
+    complete && texts.into_iter().flatten().sum::<usize>() <= TEXT_BYTES_MAX
 }
 
 /// One leaf to seal, borrowed from memory.

@@ -39,18 +39,20 @@ impl LedgerReader {
 
     fn read_with(&mut self, seq: u64, with_body: bool) -> Result<Option<StoredLeaf>> {
         loop {
-            let view = match &self.view {
-                Some(view) => view.clone(),
-                None => self.view.insert(self.store.loaded()?).clone(),
+            let (end_seq, epoch) = match &self.view {
+                Some(view) => (view.end.end_seq, view.epoch),
+                None => {
+                    self.view = Some(self.store.loaded()?);
+                    continue;
+                }
             };
-            if seq >= view.end.end_seq {
+            if seq >= end_seq {
                 return Ok(None);
             }
-            match self.read_in(&view, seq, with_body) {
+            match self.read_in(seq, with_body) {
                 // The files were replaced meanwhile: the leaf is in the new ones.
                 Err(error)
-                    if error.code() == Code::Corrupt
-                        && self.store.current().epoch != view.epoch =>
+                    if error.code() == Code::Corrupt && self.store.current().epoch != epoch =>
                 {
                     *self = LedgerReader::new(self.store.clone());
                 }
@@ -59,11 +61,12 @@ impl LedgerReader {
         }
     }
 
-    fn read_in(&mut self, view: &View, seq: u64, with_body: bool) -> Result<StoredLeaf> {
+    fn read_in(&mut self, seq: u64, with_body: bool) -> Result<StoredLeaf> {
         let holds =
             |(head, _): &&(BlockHead, Place)| head.first_seq() <= seq && seq < head.end_seq();
         if self.block.as_ref().filter(holds).is_none() {
             self.frames = [None, None];
+            let view = self.view.as_ref().expect("loaded by the caller");
             self.block = Some(self.store.find(view, Wanted::Seq(seq))?);
         }
         let (head, place) = self.block.as_ref().expect("filled above");
@@ -71,26 +74,30 @@ impl LedgerReader {
         if leaf == head.count() {
             return Ok(StoredLeaf::of_header(head.header()));
         }
-        let place = *place;
-        let (frame, raw) = self.frame(FrameKind::Leaves, leaf)?;
-        let (frame, raw) = (*frame, raw.clone());
-        let mut stored = self.store.leaf_in(&raw, &frame, place, seq, leaf)?;
+        let (store, [leaves, bodies]) = (&self.store, &mut self.frames);
+        let (frame, raw) = held(leaves, store, head, *place, FrameKind::Leaves, leaf)?;
+        let mut stored = store.leaf_in(raw, frame, *place, seq, leaf)?;
         if with_body {
-            let (frame, raw) = self.frame(FrameKind::Bodies, leaf)?;
-            let (frame, raw) = (*frame, raw.clone());
-            stored.slot = self.store.slot_in(&raw, &frame, place, &stored, leaf)?;
+            let (frame, raw) = held(bodies, store, head, *place, FrameKind::Bodies, leaf)?;
+            stored.slot = store.slot_in(raw, frame, *place, &stored, leaf)?;
         }
         Ok(stored)
     }
+}
 
-    fn frame(&mut self, kind: FrameKind, leaf: u64) -> Result<&(FrameRef, Bytes)> {
-        let held = &mut self.frames[kind as usize];
-        if held.as_ref().is_none_or(|(frame, _)| !frame.holds(leaf)) {
-            let (head, place) = self.block.as_ref().expect("a frame is read of a held block");
-            let frame = head.frame_of(kind, leaf);
-            let raw = self.store.frame(*place, &frame)?;
-            *held = Some((frame, raw));
-        }
-        Ok(held.as_ref().expect("filled above"))
+/// The frame of `kind` that holds leaf `leaf` of the block: the one held, or a new one.
+fn held<'h>(
+    frame_held: &'h mut Option<(FrameRef, Bytes)>,
+    store: &Store,
+    head: &BlockHead,
+    place: Place,
+    kind: FrameKind,
+    leaf: u64,
+) -> Result<&'h (FrameRef, Bytes)> {
+    if frame_held.as_ref().is_none_or(|(frame, _)| !frame.holds(leaf)) {
+        let frame = head.frame_of(kind, leaf);
+        let raw = store.frame(place, &frame)?;
+        *frame_held = Some((frame, raw));
     }
+    Ok(frame_held.as_ref().expect("filled above"))
 }

@@ -12,7 +12,7 @@ use super::position::LedgerPosition;
 use super::store::Store;
 use super::tiles::{self, LEVELS_MAX};
 use crate::error::{Code, Error, Result};
-use crate::proof::{BlockHeader, Frontier, Hash, LeafKind, LeafRef, encode_leaf, hash_leaf};
+use crate::proof::{BlockHeader, Frontier, Hash, LeafKind, encode_leaf, hash_leaf};
 
 /// A body the ledger stores: twice the largest document, for what the engine wraps around one.
 const BODY_BYTES_MAX: u64 = 2 * crate::limits::DOCUMENT_BYTES_MAX as u64;
@@ -115,10 +115,9 @@ impl Sealer {
         let mut complete = |level: u8, hash| hashes[usize::from(level)].push(hash);
         for leaf in leaves {
             let seq = self.frontier.size();
-            let encodable = leaf.leaf_ref(collection, seq);
-            check(&encodable, seq - first_seq < count)?;
+            check(&leaf, seq - first_seq < count)?;
             scratch.leaf.clear();
-            encode_leaf(&encodable, &mut scratch.leaf);
+            encode_leaf(&leaf.leaf_ref(collection, seq), &mut scratch.leaf);
             tiles::push(&mut self.frontier, hash_leaf(&scratch.leaf), &mut complete);
             tally.add(leaf.kind, leaf.revision, leaf.time_us, leaf.body.len() as u64);
             tally.raw_bytes += (scratch.leaf.len() + leaf.body.len()) as u64;
@@ -140,14 +139,16 @@ impl Sealer {
     }
 }
 
-fn check(leaf: &LeafRef<'_>, expected: bool) -> Result<()> {
+fn check(leaf: &PendingLeaf<'_>, expected: bool) -> Result<()> {
     if !expected {
         return Err(Error::new(Code::Internal, "a seal has other leaves than its count"));
     }
-    if !is_encodable(leaf) {
+    let texts = [leaf.key, leaf.txn, leaf.actor.map(str::as_bytes)];
+    let texts = texts.map(|text| text.map(<[u8]>::len));
+    if !is_encodable(leaf.kind, leaf.revision, leaf.schema, texts) {
         return Err(Error::new(Code::Internal, "a leaf lacks fields of its kind or is too long"));
     }
-    match leaf.body_len {
+    match leaf.body.len() as u64 {
         ..=BODY_BYTES_MAX => Ok(()),
         found => Err(Error::too_large("a body", found, BODY_BYTES_MAX)),
     }

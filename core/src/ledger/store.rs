@@ -396,6 +396,7 @@ impl Store {
     }
 
     /// Leaf `leaf` of a block, in its raw leaf frame.
+    #[inline]
     pub fn leaf_in(
         &self,
         raw: &Bytes,
@@ -404,11 +405,14 @@ impl Store {
         seq: u64,
         leaf: u64,
     ) -> Result<StoredLeaf> {
-        read_leaf(raw, frame.count, (leaf - frame.first_leaf) as usize, seq)
-            .ok_or_else(|| self.malformed(place, frame))
+        match read_leaf(raw, frame.count, (leaf - frame.first_leaf) as usize, seq) {
+            Some(stored) => Ok(stored),
+            None => Err(self.malformed(place, frame)),
+        }
     }
 
     /// The slot of leaf `leaf` of a block, in its raw body frame.
+    #[inline]
     pub fn slot_in(
         &self,
         raw: &Bytes,
@@ -417,11 +421,13 @@ impl Store {
         stored: &StoredLeaf,
         leaf: u64,
     ) -> Result<Slot> {
-        read_slot(raw, frame.count, (leaf - frame.first_leaf) as usize)
-            .filter(|slot| slot_fits(slot, stored.body_len))
-            .ok_or_else(|| self.malformed(place, frame))
+        match read_slot(raw, frame.count, (leaf - frame.first_leaf) as usize) {
+            Some(slot) if slot_fits(&slot, stored.body_len) => Ok(slot),
+            _ => Err(self.malformed(place, frame)),
+        }
     }
 
+    #[cold]
     fn malformed(&self, place: Place, frame: &FrameRef) -> Error {
         let path = self.segment_path(place.number);
         Error::corrupt(&path, place.offset + frame.offset, "the frame's content is malformed")

@@ -46,15 +46,43 @@ fn cpu_ns() -> u64 {
     text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
 }
 
+fn time(what: &str, count: u64, work: &mut dyn FnMut()) {
+    let start = cpu_ns();
+    work();
+    let ns = (cpu_ns() - start) / count;
+    println!("{what:44} {ns:7} ns each");
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_read_of_what_lies_in_the_processors_cache_costs_this_much() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let ledger = open_real(&dir, 64 << 20);
+    for _ in 0..3 {
+        add(&ledger, 5000, sample);
+    }
+    let count = 3_000_000;
+    time("read, one frame over and over", count, &mut || {
+        for at in 0..count {
+            std::hint::black_box(ledger.read(1000 + at % 16).expect("readable"));
+        }
+    });
+    time("read_leaf, one frame over and over", count, &mut || {
+        for at in 0..count {
+            std::hint::black_box(ledger.read_leaf(1000 + at % 16).expect("readable"));
+        }
+    });
+    let mut reader = ledger.reader();
+    time("reader, one frame over and over", count, &mut || {
+        for at in 0..count {
+            std::hint::black_box(reader.read(1000 + at % 16).expect("readable"));
+        }
+    });
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn sealing_appending_and_reading_cost_this_much() {
-    let time = |what: &str, count: u64, work: &mut dyn FnMut()| {
-        let start = cpu_ns();
-        work();
-        let ns = (cpu_ns() - start) / count;
-        println!("{what:44} {ns:7} ns each");
-    };
     let dir = tempfile::tempdir().expect("a temporary folder");
     let ledger = open_real(&dir, 512 << 20);
     let (mut seal_ns, mut append_ns, mut raw) = (0, 0, 0);
@@ -91,11 +119,6 @@ fn sealing_appending_and_reading_cost_this_much() {
             }
         });
     }
-    time("read, hot, within one frame", end, &mut || {
-        for at in 0..end {
-            std::hint::black_box(ledger.read(1000 + at % 16).expect("readable"));
-        }
-    });
     time("read_leaf, hot, all over", end, &mut || {
         for seq in &numbers {
             std::hint::black_box(ledger.read_leaf(*seq).expect("readable"));
