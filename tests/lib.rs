@@ -7,7 +7,7 @@
 //! | `model` | any sequence of calls, reopenings and crashes answers like a plain map with a history |
 //! | `determinism` | the same log entries give the same leaves, salts, bodies, headers and roots whatever the sizes, threads and interruptions |
 //! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
-//! | `kill` | kill -9 of the real command loses nothing acknowledged |
+//! | `kill` (in `cli/tests`) | kill -9 of the real command loses nothing acknowledged |
 //! | `golden` | databases written by released formats open for ever |
 //! | `limits` | memory, log and open files stay within their bounds |
 //!

@@ -1,5 +1,7 @@
 //! The engine end to end through the public API, on real files.
 
+#![allow(clippy::unwrap_used)] // A test says by failing what was wrong.
+
 use blockdb::{Code, CollectionOptions, Db, InsertMany, OnError, Options, VerifyOptions, doc};
 
 fn clean(db: &Db) {

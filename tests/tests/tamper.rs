@@ -2,6 +2,8 @@
 //! or `verify` reports a fault, and both name the file; no read ever answers with a wrong record.
 //! Every byte, three masks, over a small database that has every kind of file.
 
+#![allow(clippy::unwrap_used)] // A test says by failing what was wrong.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 //! Acknowledgements come through a pipe that this process keeps: every acknowledged record is
 //! there afterwards, no batch is there by half, the chain verifies, and reopening is quick.
 //!
-//! `BLOCKDB_KILLS` sets the count (default 200, 20 in a build for debugging), `BLOCKDB_SEED` the moments,
-//! `BLOCKDB_BIN` the command (built from this workspace if absent).
+//! `BLOCKDB_KILLS` sets the count (default 200), `BLOCKDB_SEED` the moments, `BLOCKDB_SOAK_SECONDS`
+//! goes on for so long.
 
 #![allow(clippy::disallowed_methods)] // This test is a user: real processes, files and clocks.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -21,32 +21,6 @@ const WRITERS: usize = 2;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// Where this test was built: `target/<profile>`.
-fn profile_folder() -> PathBuf {
-    let own = std::env::current_exe().expect("a test has a path");
-    own.ancestors().nth(2).expect("target/<profile>/deps/test").to_owned()
-}
-
-/// The name of the profile this test was built with; `debug` is the folder of `dev`.
-fn profile() -> String {
-    profile_folder().file_name().expect("it has a name").to_string_lossy().into_owned()
-}
-
-/// The command, built as this test is.
-fn command() -> PathBuf {
-    if let Ok(path) = std::env::var("BLOCKDB_BIN") {
-        return path.into();
-    }
-    let profile = profile().replace("debug", "dev");
-    let folder = profile_folder();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "blockdb-cli", "--profile", &profile]);
-    build.arg("--target-dir").arg(folder.parent().expect("the target folder"));
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-    assert!(built.success(), "the command does not build");
-    folder.join("blockdb")
 }
 
 fn line(writer: usize, number: u64) -> String {
@@ -104,12 +78,12 @@ impl Import {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
-    let blockdb = command();
-    let kills = variable("BLOCKDB_KILLS", if profile() == "debug" { 20 } else { 200 });
+    let blockdb = Path::new(env!("CARGO_BIN_EXE_blockdb"));
+    let kills = variable("BLOCKDB_KILLS", 200);
     let seconds = std::env::var("BLOCKDB_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     let seed = variable("BLOCKDB_SEED", 1);
     println!(
-        "repeat: BLOCKDB_SEED={seed} BLOCKDB_KILLS={kills} cargo test -p blockdb-tests --release --test kill"
+        "repeat: BLOCKDB_SEED={seed} BLOCKDB_KILLS={kills} cargo test -p blockdb-cli --test kill"
     );
     let mut dice = Dice::new(seed);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -124,7 +98,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
         }
         // The lock admits one writer: each process imports in its turn, all are killed mid-way.
         let writer = (count % WRITERS as u64) as usize;
-        let process = import(&blockdb, &db, &format!("c{writer}"), writer, from[writer]);
+        let process = import(blockdb, &db, &format!("c{writer}"), writer, from[writer]);
         std::thread::sleep(Duration::from_micros(5_000 + dice.below(120_000)));
         let acked = process.kill();
         acknowledged += acked;
