@@ -30,9 +30,11 @@ pub fn kinds(op: OpKind) -> Vec<Fault> {
     kinds
 }
 
-/// The operations a script makes without any fault.
-pub fn operations(script: &Script, seed: u64) -> Result<Vec<OpKind>, String> {
+/// The operations a script makes without any fault; with `reads`, openings, readings and listings
+/// are operations as well.
+pub fn operations(script: &Script, seed: u64, reads: bool) -> Result<Vec<OpKind>, String> {
     let mut session = session(script, seed);
+    session.reads_fail = reads;
     session.machine.disk.record_trace(true);
     session.run(script)?;
     let trace = session.machine.disk.trace();
@@ -53,11 +55,20 @@ fn session(script: &Script, seed: u64) -> Session {
 }
 
 /// Runs `script` with `fault` at operation `at`, then judges `images` crashes of what is left.
-pub fn run(script: &Script, seed: u64, at: u64, fault: Fault, images: u64) -> Result<u64, String> {
+/// With `reads`, operations are counted as [`operations`] does then.
+pub fn run(
+    script: &Script,
+    seed: u64,
+    (at, fault): (u64, Fault),
+    reads: bool,
+    images: u64,
+) -> Result<u64, String> {
     let mut session = session(script, seed);
+    session.reads_fail = reads;
     session.machine.disk.fail_at(at, fault);
     let failed = steps(&mut session, script, fault)?;
     // Reads go on, whatever happened to writing.
+    session.machine.disk.count_reads(false);
     session.check_reads().map_err(|what| format!("reading after {failed} failed calls: {what}"))?;
     let (machine, history) = session.abandon();
     for crash in Crash::plan(mixed(seed, at), at, images) {

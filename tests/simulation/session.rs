@@ -42,6 +42,8 @@ pub struct Session {
     pub keep_disk: bool,
     /// Whether the disk has lost its power: nothing can be read, so a failed call stays in doubt.
     pub blind: bool,
+    /// Whether reads are operations, too, that can be made to fail; those of the judge never are.
+    pub reads_fail: bool,
     db: Option<Db>,
     recorder: Option<Recorder>,
     openings: u64,
@@ -59,6 +61,7 @@ impl Session {
             history,
             keep_disk: false,
             blind: false,
+            reads_fail: false,
             db: None,
             recorder,
             openings: 0,
@@ -99,6 +102,7 @@ impl Session {
     /// Opens the database, trying again if that fails.
     pub fn open(&mut self) -> Outcome {
         self.publish();
+        self.machine.disk.count_reads(self.reads_fail);
         for attempt in 1.. {
             self.openings += 1;
             let machine = self.machine.with_disk(self.machine.disk.clone(), self.openings);
@@ -259,7 +263,7 @@ impl Session {
         let states = (0..=doubted.len()).map(|count| visible.with(&doubted[..count]));
         let mut first = None;
         for (count, state) in states.enumerate() {
-            match oracle::compare(db, &state) {
+            match self.quietly(|_| oracle::compare(db, &state)) {
                 Ok(()) => {
                     if count > 0 {
                         self.history.acknowledge(&doubted[..count], self.machine.durability);
@@ -286,7 +290,7 @@ impl Session {
         };
         self.history.settle_through(&name);
         if let Some(newest) = newest {
-            self.note_blocks(collection, newest.id + 1)?;
+            self.quietly(|session| session.note_blocks(collection, newest.id + 1))?;
         }
         self.publish();
         Ok(Outcome::Done)
@@ -325,8 +329,10 @@ impl Session {
             return Ok(dead);
         }
         self.history.settle();
-        self.check_all()?;
-        self.note_all_blocks()?;
+        self.quietly(|session| {
+            session.check_all()?;
+            session.note_all_blocks()
+        })?;
         match closed {
             Ok(()) => Ok(Outcome::Done),
             Err(error) => Ok(Outcome::Failed(error)),
@@ -346,8 +352,10 @@ impl Session {
             return Ok(dead);
         }
         self.history.settle();
-        self.check_all()?;
-        self.note_all_blocks()?;
+        self.quietly(|session| {
+            session.check_all()?;
+            session.note_all_blocks()
+        })?;
         Ok(Outcome::Done)
     }
 
@@ -368,6 +376,14 @@ impl Session {
         self.history = History { floor: found, exists: true, ..History::default() };
         self.publish();
         self.note_all_blocks()
+    }
+
+    /// Looks at the database without disturbing the count of operations.
+    fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        self.machine.disk.count_reads(false);
+        let seen = look(self);
+        self.machine.disk.count_reads(self.reads_fail);
+        seen
     }
 
     /// Readers see what was acknowledged, or one call more that was in doubt when the database was

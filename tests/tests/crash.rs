@@ -155,7 +155,7 @@ fn a_second_crash_during_recovery_loses_nothing_either() {
 fn at_operations(
     campaign: &Campaign,
     seed: u64,
-    wanted: impl Fn(OpKind) -> bool,
+    (reads, wanted): (bool, impl Fn(OpKind) -> bool),
     act: impl Fn(&Script, u64, (u64, OpKind)) -> Result<u64, String> + Sync,
 ) {
     // Lost answers are not failures of the disk: only mode sync says what must be there.
@@ -166,7 +166,8 @@ fn at_operations(
     for script in &scripts {
         let mut operations = Vec::new();
         campaign.case(&name(script, seed, None, None), || {
-            operations = faults::operations(script, mixed(seed, number_of(script.name)))?;
+            let seed = mixed(seed, number_of(script.name));
+            operations = faults::operations(script, seed, reads)?;
             Ok(0)
         });
         let numbered = (0..).zip(operations);
@@ -187,23 +188,37 @@ fn at_operations(
     }
 }
 
+/// Whether an operation changes nothing.
+fn is_read(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Open | OpKind::Read | OpKind::List)
+}
+
+fn fail(script: &Script, seed: u64, (at, kind): (u64, OpKind), reads: bool) -> Result<u64, String> {
+    let mut count = 0;
+    for fault in faults::kinds(kind) {
+        count += faults::run(script, seed, (at, fault), reads, 1)
+            .map_err(|what| format!("{fault:?}: {what}"))?;
+    }
+    Ok(count)
+}
+
 #[test]
-fn an_error_of_any_operation_loses_nothing() {
-    let test = "an_error_of_any_operation_loses_nothing";
-    Campaign::begin("crash", test, 1_200).rounds(|campaign, seed| {
-        at_operations(
-            campaign,
-            seed,
-            |_| true,
-            |script, seed, (at, kind)| {
-                let mut count = 0;
-                for fault in faults::kinds(kind) {
-                    count += faults::run(script, seed, at, fault, 2)
-                        .map_err(|what| format!("{fault:?}: {what}"))?;
-                }
-                Ok(count)
-            },
-        );
+fn an_error_of_any_change_loses_nothing() {
+    let test = "an_error_of_any_change_loses_nothing";
+    Campaign::begin("crash", test, 4_000).rounds(|campaign, seed| {
+        at_operations(campaign, seed, (false, |_| true), |script, seed, operation| {
+            fail(script, seed, operation, false)
+        });
+    });
+}
+
+#[test]
+fn an_error_of_any_read_is_told_and_loses_nothing() {
+    let test = "an_error_of_any_read_is_told_and_loses_nothing";
+    Campaign::begin("crash", test, 2_000).rounds(|campaign, seed| {
+        at_operations(campaign, seed, (true, is_read), |script, seed, operation| {
+            fail(script, seed, operation, true)
+        });
     });
 }
 
@@ -211,12 +226,10 @@ fn an_error_of_any_operation_loses_nothing() {
 fn a_restart_after_a_failed_sync_does_not_trust_the_page_cache() {
     let test = "a_restart_after_a_failed_sync_does_not_trust_the_page_cache";
     Campaign::begin("crash", test, 1_000).rounds(|campaign, seed| {
-        at_operations(
-            campaign,
-            seed,
-            |kind| kind == OpKind::SyncData,
-            |script, seed, (at, _)| faults::restart(script, seed, at, 3),
-        );
+        let syncs = (false, |kind| kind == OpKind::SyncData);
+        at_operations(campaign, seed, syncs, |script, seed, (at, _)| {
+            faults::restart(script, seed, at, 3)
+        });
     });
 }
 
