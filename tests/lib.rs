@@ -12,11 +12,18 @@
 //! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
-//! [`simulation::campaign`] for the variables. `cargo test -p blockdb-tests --release` runs the
-//! counts of CI; a build without optimisation runs a twentieth of them; `cargo xtask soak SUITE`
-//! goes on as long as it is told.
+//! [`simulation::campaign`] for the variables. `cargo xtask test --only suites` runs
+//! the counts of CI, with assertions; `cargo test -p blockdb-tests --release` runs twice as many,
+//! without; a build for debugging a twentieth; `cargo xtask soak SUITE` goes on as long as it is told.
 //!
 //! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
 //! (`core/bugs.txt`), and each must make its suite fail.
 
 pub mod simulation;
+
+/// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has
+/// assertions too, so they do not tell; the folder of the build does.
+pub fn is_debug_build() -> bool {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.ancestors().nth(2).is_some_and(|profile| profile.ends_with("debug"))
+}

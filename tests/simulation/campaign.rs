@@ -61,9 +61,14 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 }
 
 impl Campaign {
-    /// The run of `test` of `suite`: `cases` of them, or a twentieth when built without optimisation.
+    /// The run of `test` of `suite`: `cases` of them, half of them with assertions, a twentieth when built for
+    /// debugging.
     pub fn begin(suite: &'static str, test: &'static str, cases: u64) -> Self {
-        let cases = if cfg!(debug_assertions) { cases.div_ceil(20) } else { cases };
+        let cases = match () {
+            () if crate::is_debug_build() => cases.div_ceil(20),
+            () if cfg!(debug_assertions) => cases.div_ceil(2),
+            () => cases,
+        };
         let soak_seconds: Option<u64> = variable("BLOCKDB_SOAK_SECONDS");
         Campaign {
             suite,

@@ -153,8 +153,7 @@ fn run(cases: Vec<(PathBuf, u64, u8)>, disk: &SimDisk, expected: &Records) {
 fn every_flipped_byte_of_every_file_is_named() {
     let (disk, expected) = fixture();
     assert_eq!(judge(&disk, Path::new("none"), &expected), Err("verify found nothing".to_owned()));
-    let every =
-        if cfg!(debug_assertions) && option_env!("BLOCKDB_SOAK_SECONDS").is_none() { 7 } else { 1 };
+    let every = if blockdb_tests::is_debug_build() { 7 } else { 1 };
     let mut kinds = std::collections::BTreeSet::new();
     let mut cases = Vec::new();
     for path in disk.files() {
