@@ -147,6 +147,12 @@ impl Error {
         self
     }
 
+    /// Adds a remark behind the detail; code, place and rules stay.
+    pub fn note(mut self, remark: impl fmt::Display) -> Self {
+        self.0.detail = format!("{}; {remark}", self.0.detail);
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code

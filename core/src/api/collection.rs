@@ -86,7 +86,11 @@ impl Collection {
         let view = self.writable()?;
         let items = [self.item(&view, item)?];
         let (shard, locks) = (&self.database.shard, &self.database.locks);
-        let (written, _) = transaction::insert_batch(shard, locks, &view, &items, OnError::Stop)?;
+        let (written, rejected) =
+            transaction::insert_batch(shard, locks, &view, &items, OnError::Stop)?;
+        if let Some(rejected) = rejected.into_iter().next() {
+            return Err(rejected.error);
+        }
         let written = written.expect("one accepted item was written");
         let [item] = items;
         Ok(self.record(item, &written))
@@ -321,7 +325,7 @@ impl Bulk<'_> {
             &items,
             self.options.on_error,
         )
-        .map_err(|error| self.explain(error))?;
+        .map_err(|error| error.note(self.before()))?;
         for rejected in rejected {
             self.refuse(indexes[rejected.index as usize], rejected.error)?;
         }
@@ -340,7 +344,7 @@ impl Bulk<'_> {
             Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
         );
         if self.options.on_error == OnError::Stop || !soft {
-            return Err(self.explain(error));
+            return Err(error.note(format!("it is item {index}, {}", self.before())));
         }
         self.result.rejected += 1;
         if self.result.errors.len() < BULK_ERRORS_MAX {
@@ -353,11 +357,7 @@ impl Bulk<'_> {
         Ok(())
     }
 
-    fn explain(&self, error: Error) -> Error {
-        let inserted = self.result.inserted;
-        Error::new(
-            error.code(),
-            format!("{}; {inserted} items were inserted before", error.detail()),
-        )
+    fn before(&self) -> String {
+        format!("{} items were inserted before", self.result.inserted)
     }
 }

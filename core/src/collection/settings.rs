@@ -214,7 +214,14 @@ fn text(key: &str, value: &Value) -> Result<Option<String>> {
 }
 
 fn wrong(key: &str, expected: &str, found: &Value) -> Error {
-    Error::invalid(format!("setting {key} takes {expected}, found {found:?}"))
+    let found = match found {
+        Value::Null => "null".to_owned(),
+        Value::Bool(on) => on.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::String(text) => format!("{text:?}"),
+        other => other.type_name().to_owned(),
+    };
+    Error::invalid(format!("setting {key} takes {expected}, found {found}"))
 }
 
 #[cfg(test)]

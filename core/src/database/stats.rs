@@ -73,7 +73,7 @@ impl Database {
         drop(lane);
         let state = self.shard.snapshot();
         Ok(DatabaseStats {
-            collections: state.names.len() as u64,
+            collections: state.names.len() as u64 - 1,
             durability: env.durability.to_string(),
             applied: state.applied,
             log_bytes,

@@ -23,14 +23,16 @@ use crate::shard::environment::Durability;
 
 /// A group is closed when it holds this much, so that one write stays short.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Blocks that one entry ends: their number is a 16-bit one.
+const SEALS_OF_ENTRY_MAX: usize = 10_000;
 
 /// What a caller asks of the committer.
 #[derive(Debug)]
 pub enum Work {
     /// Log and apply these records.
     Write(Proposal),
-    /// End the current block of a collection, if it holds anything.
-    Seal(CollectionId),
+    /// End the current blocks of these collections, where they hold anything, by one entry.
+    Seal(Vec<CollectionId>),
     /// End the block and put a fresh memtable in front.
     Rotate(CollectionId),
 }
@@ -39,7 +41,8 @@ impl Work {
     fn bytes(&self) -> usize {
         match self {
             Work::Write(proposal) => proposal.bytes(),
-            Work::Seal(_) | Work::Rotate(_) => 128,
+            Work::Seal(ids) => 128 * ids.len(),
+            Work::Rotate(_) => 128,
         }
     }
 }
@@ -257,12 +260,14 @@ impl Shard {
     fn stage(&self, lane: &mut super::Lane, stage: &mut Stage, work: Work) -> Result<Committed> {
         match work {
             Work::Write(proposal) => self.stage_write(lane, stage, proposal),
-            Work::Seal(id) => {
-                self.stage_seal(lane, stage, id)?;
+            Work::Seal(ids) => {
+                for ids in ids.chunks(SEALS_OF_ENTRY_MAX) {
+                    self.stage_seals(lane, stage, ids)?;
+                }
                 Ok(Committed::default())
             }
             Work::Rotate(id) => {
-                self.stage_seal(lane, stage, id)?;
+                self.stage_seals(lane, stage, &[id])?;
                 stage.rotations.push(id);
                 Ok(Committed::default())
             }
@@ -293,33 +298,37 @@ impl Shard {
         stage.append(lane, self.number, txn, &batch.payload)?;
         let committed = Committed { time_us: stage.time_us, first_seqs };
         stage.entries.push(Staged::Batch { index: stage.next_index - 1, batch });
-        for id in full {
-            self.stage_seal(lane, stage, id)?;
-        }
+        self.stage_seals(lane, stage, &full)?;
         Ok(committed)
     }
 
     /// Seals fall between entries, never inside a transaction.
-    fn stage_seal(
+    fn stage_seals(
         &self,
         lane: &mut super::Lane,
         stage: &mut Stage,
-        id: CollectionId,
+        ids: &[CollectionId],
     ) -> Result<()> {
-        let (time_us, (core, progress)) = (stage.time_us, stage.collection(lane, id));
-        let count = progress.next_seq - progress.unsealed_first;
-        let Some(core) = core.clone().filter(|_| count > 0) else { return Ok(()) };
-        let seal = Seal {
-            collection: id,
-            first_seq: progress.unsealed_first,
-            count,
-            timestamp_us: time_us,
-            head: *core.head.lock(),
-        };
-        progress.next_seq += 1;
-        progress.unsealed_first = progress.next_seq;
-        progress.unsealed_bytes = 0;
-        let seals = vec![seal];
+        let time_us = stage.time_us;
+        let mut seals = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (core, progress) = stage.collection(lane, *id);
+            let count = progress.next_seq - progress.unsealed_first;
+            let Some(core) = core.as_ref().filter(|_| count > 0) else { continue };
+            seals.push(Seal {
+                collection: *id,
+                first_seq: progress.unsealed_first,
+                count,
+                timestamp_us: time_us,
+                head: *core.head.lock(),
+            });
+            progress.next_seq += 1;
+            progress.unsealed_first = progress.next_seq;
+            progress.unsealed_bytes = 0;
+        }
+        if seals.is_empty() {
+            return Ok(());
+        }
         let log_end = stage.append(lane, self.number, None, &encode_seals(&seals))?;
         stage.entries.push(Staged::Seals { seals, log_end });
         Ok(())

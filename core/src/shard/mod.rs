@@ -185,7 +185,7 @@ impl Shard {
 
     /// Seals what a collection has pending; the block may still be on its way to the ledger.
     pub fn seal(&self, id: CollectionId) -> Result<()> {
-        self.commit(Work::Seal(id)).map(drop)
+        self.commit(Work::Seal(vec![id])).map(drop)
     }
 
     fn block_is_full(&self, lane: &Lane, core: &Core, progress: &Progress) -> bool {

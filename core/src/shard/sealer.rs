@@ -12,6 +12,7 @@ use crate::shard::core::{Core, SealJob};
 use crate::shard::environment::Durability;
 use crate::shard::pending;
 use crate::shard::restart::RestartPoint;
+use crate::shard::state::View;
 
 impl Shard {
     /// Writes every block that is sealed now; returns how many.
@@ -123,45 +124,43 @@ impl Shard {
     /// monotonic microseconds.
     pub fn seal_due(&self) -> Result<Option<u64>> {
         let now_us = self.env.host.clock.monotonic_us();
-        loop {
-            let id = {
-                let mut deadlines = self.deadlines.lock();
-                match deadlines.first().copied() {
-                    None => return Ok(None),
-                    Some((deadline_us, _)) if deadline_us > now_us => return Ok(Some(deadline_us)),
-                    Some(first) => {
-                        deadlines.remove(&first);
-                        first.1
-                    }
-                }
-            };
-            self.seal_if_due(id, now_us)?;
-        }
-    }
-
-    fn seal_if_due(&self, id: CollectionId, now_us: u64) -> Result<()> {
         let state = self.snapshot();
-        let Some(view) = state.collections.get(&id) else { return Ok(()) };
-        let progress = *view.core.progress.lock();
-        let interval_us = view.descriptor.settings.seal_interval_ms * 1000;
-        if progress.next_seq == progress.unsealed_first || interval_us == 0 {
-            return Ok(());
+        let mut due = Vec::new();
+        // Not under the lock of the deadlines: whoever applies holds a `progress` and asks for it.
+        for id in self.passed_deadlines(now_us) {
+            match state.collections.get(&id).and_then(deadline_of) {
+                Some(deadline_us) if deadline_us <= now_us => due.push(id),
+                // A block was sealed in between: these are younger records.
+                Some(deadline_us) => drop(self.deadlines.lock().insert((deadline_us, id))),
+                None => {}
+            }
         }
-        let deadline_us = progress.unsealed_since_us + interval_us;
-        if deadline_us > now_us {
-            // A block was sealed in between: these are younger records.
-            self.deadlines.lock().insert((deadline_us, id));
-            return Ok(());
-        }
-        self.commit(Work::Seal(id)).map(drop)
+        self.commit_seals(due)?;
+        Ok(self.deadlines.lock().first().map(|(deadline_us, _)| *deadline_us))
     }
 
-    /// Seals everything that is pending, of all collections.
-    pub fn seal_all(&self) -> Result<()> {
-        for id in self.unsealed() {
-            self.commit(Work::Seal(id))?;
+    fn passed_deadlines(&self, now_us: u64) -> Vec<CollectionId> {
+        let mut deadlines = self.deadlines.lock();
+        let mut passed = Vec::new();
+        while let Some((deadline_us, id)) = deadlines.first().copied()
+            && deadline_us <= now_us
+        {
+            deadlines.pop_first();
+            passed.push(id);
         }
-        Ok(())
+        passed
+    }
+
+    /// Seals everything that is pending, of all collections, by one entry.
+    pub fn seal_all(&self) -> Result<()> {
+        self.commit_seals(self.unsealed())
+    }
+
+    fn commit_seals(&self, ids: Vec<CollectionId>) -> Result<()> {
+        match ids.is_empty() {
+            true => Ok(()),
+            false => self.commit(Work::Seal(ids)).map(drop),
+        }
     }
 
     /// Collections with records in no block.
@@ -175,4 +174,12 @@ impl Shard {
         ids.sort();
         ids
     }
+}
+
+/// When a collection's pending records are to be sealed at the latest, if it has any and a timer.
+fn deadline_of(view: &View) -> Option<u64> {
+    let progress = *view.core.progress.lock();
+    let interval_us = view.descriptor.settings.seal_interval_ms * 1000;
+    let pending = progress.next_seq > progress.unsealed_first;
+    (pending && interval_us > 0).then_some(progress.unsealed_since_us + interval_us)
 }

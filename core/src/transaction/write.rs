@@ -55,8 +55,8 @@ pub struct Written {
 }
 
 /// Inserts `items` into the collection of `view` as one atomic batch. Refused items are reported by
-/// position; with [`OnError::Stop`] the first of them keeps the whole batch out and is returned as
-/// the error. `None` if nothing was left to write.
+/// position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole batch out.
+/// `None` if nothing was written.
 pub fn insert_batch(
     shard: &Shard,
     locks: &KeyLocks,
@@ -90,10 +90,10 @@ pub fn insert_batch(
             None => duplicate(view, item)?,
         };
         if let Some(error) = fault {
-            if on_error == OnError::Stop {
-                return Err(error);
-            }
             rejected.push(Rejected { index: index as u64, error });
+            if on_error == OnError::Stop {
+                return Ok((None, rejected));
+            }
             continue;
         }
         batch.record(&NewRecord {
