@@ -40,6 +40,7 @@ mod position;
 mod purge;
 mod reader;
 mod recover;
+mod row;
 mod seal;
 mod store;
 #[cfg(test)]
@@ -198,7 +199,8 @@ impl Ledger {
         self.store.sync()
     }
 
-    /// The leaf at `seq`; `None` beyond the end, `corrupt` if its bytes are wrong.
+    /// The leaf at `seq`; `None` beyond the end, `corrupt` if its bytes are wrong. Small leaves stay
+    /// in the cache by themselves, for the next read of the same.
     pub fn read(&self, seq: u64) -> Result<Option<StoredLeaf>> {
         self.store.read(seq, true)
     }

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::collection::{CollectionId, Settings};
 use crate::error::{Code, Error, Result};
-use crate::ledger::{Ledger, LedgerOptions, LedgerPosition, StoredLeaf};
+use crate::ledger::{Ledger, LedgerOptions, LedgerPosition, LedgerReader, StoredLeaf};
 use crate::log::Position;
 use crate::proof::Hash;
 use crate::shard::environment::Environment;
@@ -138,7 +138,7 @@ impl Core {
             files: Arc::new(TableFiles::primary(pool.clone(), &dir, id.0)),
             ledger: Ledger::open(pool, cache, dir.clone(), id.0, options, position),
             dir,
-            pending: Pending::default(),
+            pending: Pending::new(position.end_seq),
             tables: ArcSwap::from_pointee(TableSet::default()),
             table_work: Mutex::default(),
             flushing: Mutex::default(),
@@ -155,8 +155,11 @@ impl Core {
 
     /// The leaf at `seq`, from memory or from the ledger.
     pub fn read(&self, seq: u64) -> Result<StoredLeaf> {
-        // A block is removed from memory only after the ledger shows it, so this order finds it.
-        if let Some(leaf) = self.pending.get(seq) {
+        // A block is removed from memory only after the ledger shows it, so this order finds it; what
+        // is past the floor was removed, or is about to be.
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
             return Ok(leaf);
         }
         self.ledger.read(seq)?.ok_or_else(|| {
@@ -165,6 +168,23 @@ impl Core {
                 format!("collection {}: leaf {seq} is in no block and not pending", self.id),
             )
         })
+    }
+
+    /// [`Core::read`] by a reader that remembers where it was, for many leaves in order of place.
+    pub fn read_with(&self, reader: &mut LedgerReader, seq: u64) -> Result<StoredLeaf> {
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
+            return Ok(leaf);
+        }
+        match reader.read(seq)? {
+            Some(leaf) => Ok(leaf),
+            // The block was pending when the reader began, and has left memory since.
+            None => {
+                *reader = self.ledger.reader();
+                self.read(seq)
+            }
+        }
     }
 
     /// The newest revision of `key` below `end_seq`.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ledger::{LedgerIter, StoredLeaf};
+use crate::ledger::{LedgerIter, LedgerReader, StoredLeaf};
 use crate::shard::pending::{self, PendingPart};
 use crate::shard::state::View;
 use crate::table::{Entry, NewestOnly};
@@ -90,7 +90,8 @@ impl View {
         let (lower, upper) = (as_slice(&range.lower), as_slice(&range.upper));
         let entries =
             tables.scan(lower, upper, self.end_seq, range.reverse).newest_only(self.end_seq);
-        Records { view: self.clone(), entries, ready: VecDeque::new(), batch: 8 }
+        let reader = self.core.ledger.reader();
+        Records { view: self.clone(), entries, reader, ready: VecDeque::new(), batch: 8 }
     }
 
     /// Every leaf from `from_seq` on, in sequence order, headers and administrative leaves too.
@@ -113,6 +114,7 @@ impl View {
 pub struct Records {
     view: View,
     entries: NewestOnly,
+    reader: LedgerReader,
     ready: VecDeque<StoredLeaf>,
     batch: usize,
 }
@@ -125,7 +127,7 @@ impl Records {
         order.sort_unstable_by_key(|index| entries[*index].seq);
         let mut leaves: Vec<Option<StoredLeaf>> = vec![None; entries.len()];
         for index in order {
-            leaves[index] = Some(self.view.core.read(entries[index].seq)?);
+            leaves[index] = Some(self.view.core.read_with(&mut self.reader, entries[index].seq)?);
         }
         self.ready.extend(leaves.into_iter().flatten());
         Ok(())
