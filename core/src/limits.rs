@@ -18,5 +18,11 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 pub const LEAF_BYTES_MAX: usize = 65_535;
 /// A page of results.
 pub const PAGE_RECORDS_MAX: usize = 1000;
+/// Secondary indexes of a collection: each is extracted and written with every record.
+pub const INDEXES_MAX: usize = 64;
+/// Memory of a sort that no index gives: beyond it a limit or an index is asked for.
+pub const SORT_BYTES_MAX: u64 = 64 << 20;
+/// Records of one query that are remembered, so that none comes twice: 32 MiB of numbers.
+pub const DISTINCT_RECORDS_MAX: usize = 2_000_000;
 /// The smallest memory budget that still holds one maximal batch's working set in small pieces.
 pub const MEMORY_BYTES_MIN: u64 = 4 << 20;

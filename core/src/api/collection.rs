@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::api::info::{BlockInfo, CollectionInfo};
+use crate::api::find::{Find, IntoFilter};
+use crate::api::info::{BlockInfo, CollectionInfo, IndexInfo};
 use crate::api::range::{IntoItem, KeyBounds, Keyed};
 use crate::api::record::Record;
 use crate::api::results::{BulkError, BulkResult, InsertMany, Results, Scan};
 use crate::collection::{CollectionOptions, DEFAULT_NAME, SYSTEM_NAME};
 use crate::database::Database;
+use crate::database::model::IndexOptions;
 use crate::database::stats::{CollectionStats, collection_stats};
 use crate::document::{Document, Timestamp, Value, key_from_value, validate_key};
 use crate::error::{Code, Error, Result};
+use crate::shard::operations::Operation;
 use crate::shard::read::KeyRange;
 use crate::shard::state::View;
 use crate::transaction::{self, Item, OnError};
@@ -65,6 +68,20 @@ impl Collection {
         Ok(Item { key, document })
     }
 
+    /// Runs `act` on a collection and counts it.
+    fn counted<T>(
+        &self,
+        view: &View,
+        operation: Operation,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let clock = &*self.database.shard.env.host.clock;
+        let begun_us = view.core.operations.begin(operation, clock);
+        let result = act();
+        view.core.operations.end(operation, begun_us, clock);
+        result
+    }
+
     fn record(&self, item: Item, written: &transaction::Written) -> Record {
         Record {
             collection: self.name.clone(),
@@ -84,10 +101,11 @@ impl Collection {
     /// `duplicate_key`, `collection_not_found`, `invalid_argument`, `too_large`.
     pub fn insert(&self, item: impl IntoItem) -> Result<Record> {
         let view = self.writable()?;
-        let items = [self.item(&view, item)?];
+        let mut items = [self.item(&view, item)?];
         let (shard, locks) = (&self.database.shard, &self.database.locks);
-        let (written, rejected) =
-            transaction::insert_batch(shard, locks, &view, &items, OnError::Stop)?;
+        let (written, rejected) = self.counted(&view, Operation::Insert, || {
+            transaction::insert_batch(shard, locks, &view, &mut items, OnError::Stop)
+        })?;
         if let Some(rejected) = rejected.into_iter().next() {
             return Err(rejected.error);
         }
@@ -101,9 +119,11 @@ impl Collection {
     /// Errors: `unsupported`, `precondition_failed`, `collection_not_found`.
     pub fn put(&self, key: &str, document: Document, expect: Option<u64>) -> Result<Record> {
         let view = self.writable()?;
-        let item = self.item(&view, (key, document))?;
+        let mut item = self.item(&view, (key, document))?;
         let (shard, locks) = (&self.database.shard, &self.database.locks);
-        let written = transaction::put_one(shard, locks, &view, &item, expect)?;
+        let written = self.counted(&view, Operation::Put, || {
+            transaction::put_one(shard, locks, &view, &mut item, expect)
+        })?;
         Ok(self.record(item, &written))
     }
 
@@ -163,7 +183,8 @@ impl Collection {
 
     fn get_at(&self, key: &str, revision: Option<u64>) -> Result<Option<Record>> {
         let view = self.view()?;
-        match view.get(key.as_bytes(), revision)? {
+        let found = self.counted(&view, Operation::Get, || view.get(key.as_bytes(), revision))?;
+        match found {
             Some(leaf) => Record::from_leaf(&self.name, leaf),
             None => Ok(None),
         }
@@ -200,7 +221,16 @@ impl Collection {
     /// Records by key within explicit bounds.
     pub fn scan_range(&self, range: KeyRange) -> Scan {
         let view = self.view().map_err(|error| (error.code(), error.detail().to_owned()));
+        if let Ok(view) = &view {
+            view.core.operations.count(Operation::Scan);
+        }
         Scan { view, range, limit: None }
+    }
+
+    /// Records that match `filter` (see `docs/queries.md`), at one snapshot. Errors:
+    /// `invalid_argument`, naming field, operator and what was expected.
+    pub fn find(&self, filter: impl IntoFilter) -> Result<Find> {
+        Find::new(self.view()?, &filter.into_filter()?)
     }
 
     /// Number of keys.
@@ -250,6 +280,36 @@ impl Collection {
     /// Figures.
     pub fn stats(&self) -> Result<CollectionStats> {
         collection_stats(&self.view()?)
+    }
+
+    /// Makes `schema` (JSON Schema, the subset of `docs/schema.md`) what new documents are checked
+    /// against; returns its version. Errors: `invalid_argument` names what is wrong with the schema,
+    /// `schema_violation` lists what is incompatible with the documents there.
+    pub fn set_schema(&self, schema: &Document) -> Result<u32> {
+        self.database.set_schema(&self.name, &schema.try_to_object()?)
+    }
+
+    /// Makes an index on `fields` (dotted paths, `-` in front for descending) and waits until it is
+    /// ready, unless `options.background`. Errors: `duplicate_key` if it is to be unique and values
+    /// are not, naming offending keys.
+    pub fn create_index(
+        &self,
+        index: &str,
+        fields: &[&str],
+        options: IndexOptions,
+    ) -> Result<IndexInfo> {
+        self.database.create_index(&self.name, index, fields, &options).map(IndexInfo::of)
+    }
+
+    /// Drops an index.
+    pub fn drop_index(&self, index: &str) -> Result<()> {
+        self.database.drop_index(&self.name, index)
+    }
+
+    /// The indexes, with how far each is built.
+    pub fn indexes(&self) -> Result<Vec<IndexInfo>> {
+        let indexes = self.database.indexes(&self.name)?;
+        Ok(indexes.into_iter().map(IndexInfo::of).collect())
     }
 
     /// Changes settings at run time; `Value::Null` restores a default.
@@ -318,14 +378,11 @@ impl Bulk<'_> {
             }
         }
         let database = &self.collection.database;
-        let (written, rejected) = transaction::insert_batch(
-            &database.shard,
-            &database.locks,
-            &self.view,
-            &items,
-            self.options.on_error,
-        )
-        .map_err(|error| error.note(self.before()))?;
+        let inserted = self.collection.counted(&self.view, Operation::Insert, || {
+            let (shard, locks) = (&database.shard, &database.locks);
+            transaction::insert_batch(shard, locks, &self.view, &mut items, self.options.on_error)
+        });
+        let (written, rejected) = inserted.map_err(|error| error.note(self.before()))?;
         for rejected in rejected {
             self.refuse(indexes[rejected.index as usize], rejected.error)?;
         }

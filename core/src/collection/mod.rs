@@ -13,12 +13,16 @@
 
 pub mod descriptor;
 pub mod id;
+pub mod index;
 pub mod name;
+pub mod query;
 pub mod render;
+pub mod schema;
 pub mod settings;
 
 pub use descriptor::{Descriptor, Status};
 pub use id::CollectionId;
+pub use index::{IndexDescriptor, IndexState};
 pub use settings::{CollectionOptions, Settings};
 
 /// The system collection's name; readable like any, written by administrative acts alone.

@@ -70,9 +70,14 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
         options.tuning.clone(),
         options.durability,
         options.read_only,
+        options.repair.clone(),
     );
     let shard = Arc::new(Shard::new(SHARD, Arc::new(env), restart.clone()));
     shard.beside_writer.store(beside_writer, Ordering::Relaxed);
+    match options.repair {
+        Some(_) => shard.remove_statistics()?,
+        None => shard.load_statistics()?,
+    }
     shard.register(vec![system_descriptor(database_id)])?;
     shard.register(registry(&shard)?)?;
     if !beside_writer {
@@ -185,6 +190,9 @@ fn system_descriptor(database_id: CollectionId) -> Descriptor {
         created_us: 0,
         settings: Settings { revisions: true, ..Settings::default() },
         tombstone: None,
+        schema: None,
+        indexes: Vec::new(),
+        next_index_id: 0,
     }
 }
 

@@ -39,6 +39,7 @@ mod leaf;
 mod position;
 mod purge;
 mod reader;
+mod rebuild;
 mod recover;
 mod row;
 mod seal;
@@ -260,6 +261,13 @@ impl Ledger {
             return Err(Error::new(Code::Internal, detail));
         }
         self.store.purge()
+    }
+
+    /// For a repair, before anything else is done with the ledger: writes the tiles anew as the leaves
+    /// up to the position the ledger was opened at say. `corrupt` if leaves and headers contradict
+    /// each other.
+    pub fn rebuild_tiles(&self) -> Result<()> {
+        self.store.rebuild_tiles()
     }
 
     /// Gives back the memory that an idle ledger does not need: the index of the unfinished

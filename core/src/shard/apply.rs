@@ -6,13 +6,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::collection::descriptor::SchemaVersion;
+use crate::collection::schema::Schema;
 use crate::collection::{CollectionId, Descriptor, Status};
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::proof::LeafKind;
 use crate::shard::committer::Staged;
-use crate::shard::core::{Core, SealJob};
+use crate::shard::core::{CompiledSchema, Core, SealJob};
 use crate::shard::entry::{Batch, Entry, Part, Seal};
+use crate::shard::index::{Index, record_keys};
 use crate::shard::pending::PendingPart;
 use crate::shard::state::{ShardState, View};
 use crate::shard::{Lane, Shard};
@@ -103,7 +106,7 @@ impl Shard {
         index: u64,
         time_us: i64,
         txn: Option<[u8; 16]>,
-        part: Part,
+        mut part: Part,
         payload: &bytes::Bytes,
     ) -> Result<Option<Arc<PendingPart>>> {
         let id = part.collection;
@@ -119,6 +122,7 @@ impl Shard {
         }
         let tables = core.tables.load();
         let memtable = tables.memtables().first().expect("a set begins with a memtable");
+        let indexes = core.indexes.load();
         let now_us = self.env.host.clock.monotonic_us();
         for (slot, seq) in part.slots.iter().zip(part.first_seq..) {
             progress.body_bytes += u64::from(slot.body_len());
@@ -127,6 +131,9 @@ impl Shard {
                 progress.records += 1;
                 progress.keys += u64::from(slot.revision == 1);
             }
+        }
+        if !indexes.is_empty() {
+            index_part(&indexes, &mut part, payload)?;
         }
         if progress.next_seq == progress.unsealed_first {
             progress.unsealed_since_us = now_us;
@@ -139,7 +146,8 @@ impl Shard {
         if core.memtable_since_us.load(Ordering::Relaxed) == 0 {
             core.memtable_since_us.store(now_us.max(1), Ordering::Relaxed);
         }
-        self.count_memtable(&core, memtable.bytes());
+        let of_indexes: u64 = indexes.iter().map(|index| index.memtable_bytes()).sum();
+        self.count_memtable(&core, memtable.bytes() + of_indexes);
         let pending = core.pending.push(pending);
         let view = state.collections.get_mut(&id).expect("looked up above");
         view.end_seq = progress.next_seq;
@@ -218,12 +226,18 @@ impl Shard {
                     state.names.remove(&view.descriptor.name);
                 }
                 view.core.ledger.set_compression(descriptor.settings.compression);
+                self.apply_indexes(&view.core, &descriptor)?;
+                apply_schema(&view.core, Some(&view.descriptor), &descriptor)?;
                 view.descriptor = descriptor.clone();
             }
             None => {
                 let position = self.recovered.lock().remove(&id).unwrap_or_default();
                 let core = Core::new(&self.env, id, &descriptor.settings, position);
-                self.load(&core, status)?;
+                if let Some(counters) = self.counted.lock().get(&id) {
+                    core.operations.restore(counters);
+                }
+                apply_schema(&core, None, &descriptor)?;
+                self.load(&core, &descriptor)?;
                 let progress = *core.progress.lock();
                 let view = View {
                     core: Arc::new(core),
@@ -239,9 +253,70 @@ impl Shard {
         if status == Status::Live {
             state.names.insert(descriptor.name.clone(), id);
         }
+        self.queue_builds(id, &descriptor);
         self.note_unrendered(id);
         Ok(())
     }
+
+    /// Brings the running indexes in step with the descriptor: new ones begin empty, those that are
+    /// not kept up any more are put away.
+    fn apply_indexes(&self, core: &Core, descriptor: &Descriptor) -> Result<()> {
+        let running = core.indexes.load_full();
+        let mut next = Vec::new();
+        for wanted in descriptor.indexes.iter().filter(|index| index.is_live()) {
+            next.push(match running.iter().find(|index| index.id == wanted.id) {
+                Some(index) => index.clone(),
+                None => Arc::new(Index::new(&self.env, core, wanted)?),
+            });
+        }
+        for index in running.iter() {
+            if !next.iter().any(|kept| kept.id == index.id) {
+                self.forgotten.lock().insert((core.id, index.id), index.clone());
+            }
+        }
+        core.indexes.store(Arc::new(next));
+        Ok(())
+    }
+}
+
+/// Compiles the schema of a new descriptor, where it is another than before.
+fn apply_schema(core: &Core, before: Option<&Descriptor>, now: &Descriptor) -> Result<()> {
+    if before.is_some_and(|before| before.schema == now.schema) {
+        return Ok(());
+    }
+    let compiled = match &now.schema {
+        Some(SchemaVersion { version, source, .. }) => {
+            let schema = Schema::compile(source)?;
+            Some(Arc::new(CompiledSchema { version: *version, schema }))
+        }
+        None => None,
+    };
+    core.schema.store(compiled);
+    Ok(())
+}
+
+/// Puts the records of a part into the indexes: by the keys that were found when the part was
+/// evaluated, or found again when it is read back from the log.
+fn index_part(indexes: &[Arc<Index>], part: &mut Part, payload: &bytes::Bytes) -> Result<()> {
+    let memtables: Vec<_> = indexes.iter().map(|index| index.tables.load()).collect();
+    for (slot, seq) in part.slots.iter_mut().zip(part.first_seq..) {
+        if slot.kind != LeafKind::Record {
+            continue;
+        }
+        let keys = match slot.index_keys.take() {
+            Some(keys) => keys,
+            None => record_keys(indexes, &Document::from_trusted(slot.body_bytes(payload)))?,
+        };
+        for (index, tables) in indexes.iter().zip(&memtables) {
+            let found = keys.iter().find(|(id, _)| *id == index.id);
+            // Records before it began are the builder's, also when the log brings them again.
+            if let Some((_, keys)) = found.filter(|_| seq >= index.since_seq) {
+                let memtable = tables.memtables().first().expect("a set begins with a memtable");
+                Index::insert(memtable, keys, seq);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unknown(id: CollectionId) -> Error {

@@ -5,50 +5,45 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::collection::Status;
+use crate::collection::{Descriptor, Status};
 use crate::disk::Access;
+use crate::document::Document;
 use crate::error::{Code, Error, Result};
+use crate::ledger::Slot;
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::core::Core;
-use crate::table::{Manifest, MemTable, TableSet};
+use crate::shard::index::{Index, record_keys};
+use crate::table::{Manifest, MemTable, TableFiles, TableSet};
 
 impl Shard {
     /// Cuts the ledger at its durable end (extends the view beyond it when read-only), opens the
-    /// tables and rebuilds the memtable.
-    pub(super) fn load(&self, core: &Core, status: Status) -> Result<()> {
+    /// tables and rebuilds the memtables.
+    pub(super) fn load(&self, core: &Core, descriptor: &Descriptor) -> Result<()> {
+        let repairs = self.env.repair.as_ref().is_some_and(|scope| scope.covers(descriptor));
+        if repairs && core.ledger.position().end_seq > 0 {
+            self.rebuild(core, descriptor)?;
+        }
         match self.env.read_only {
             true => self.extend(core)?,
             false => self.cut(core)?,
         }
         let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
-        if status == Status::Purged {
+        let manifest = self.without_dropped(core, descriptor, manifest)?;
+        if descriptor.status == Status::Purged {
             if !self.env.read_only {
                 self.remove_orphans(core, &manifest)?;
             }
             core.table_work.lock().manifest = manifest;
             return Ok(());
         }
-        let end_seq = core.ledger.position().end_seq;
-        if manifest.watermark_seq > end_seq {
-            let path = core.dir.join("MANIFEST");
-            let detail = format!(
-                "the manifest covers leaf {}, the ledger ends at {end_seq}",
-                manifest.watermark_seq
-            );
-            return Err(Error::corrupt(&path, 0, detail));
-        }
-        let memtable = MemTable::new();
-        let mut counted = 0;
-        for leaf in core.ledger.iter(manifest.watermark_seq, false) {
-            let leaf = leaf?;
-            if let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) {
-                memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
-                counted += 1;
-            }
-        }
+        check_watermark(core, &manifest)?;
+        self.load_indexes(core, descriptor, &manifest)?;
+        let memtable = Arc::new(MemTable::new());
+        let counted = self.rebuild_memtables(core, &memtable, manifest.watermark_seq)?;
         if counted > 0 {
-            self.count_memtable(core, memtable.bytes());
+            let of_indexes = core.indexes.load().iter().map(|index| index.memtable_bytes()).sum();
+            self.count_memtable(core, u64::saturating_add(memtable.bytes(), of_indexes));
             let now_us = self.env.host.clock.monotonic_us();
             core.memtable_since_us.store(now_us.max(1), Ordering::Relaxed);
         }
@@ -56,10 +51,75 @@ impl Shard {
             self.remove_orphans(core, &manifest)?;
         }
         let tables = TableSet::open(&core.files, &self.env.cache, &manifest.tables)?;
-        core.tables.store(Arc::new(tables.with_memtable(Arc::new(memtable))));
+        core.tables.store(Arc::new(tables.with_memtable(memtable)));
         core.table_work.lock().manifest = manifest;
         self.compactions.lock().insert(core.id);
         Ok(())
+    }
+
+    /// The manifest without indexes that are not kept up any more: a crash came between the act and
+    /// its tidying.
+    fn without_dropped(
+        &self,
+        core: &Core,
+        descriptor: &Descriptor,
+        mut manifest: Manifest,
+    ) -> Result<Manifest> {
+        let before = manifest.indexes.len();
+        manifest.indexes.retain(|tables| {
+            descriptor.indexes.iter().any(|index| index.id == tables.id && index.is_live())
+        });
+        if manifest.indexes.len() < before && !self.env.read_only {
+            self.store_manifest(core, &manifest)?;
+        }
+        Ok(manifest)
+    }
+
+    fn load_indexes(
+        &self,
+        core: &Core,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+    ) -> Result<()> {
+        let mut indexes = Vec::new();
+        for wanted in descriptor.indexes.iter().filter(|index| index.is_live()) {
+            let index = Index::new(&self.env, core, wanted)?;
+            let stored = manifest.index(wanted.id);
+            let tables = TableSet::open(&index.files, &self.env.cache, &stored.tables)?;
+            index.tables.store(Arc::new(tables.with_memtable(Arc::new(MemTable::new()))));
+            index.built_seq.store(stored.built_seq, Ordering::Release);
+            indexes.push(Arc::new(index));
+        }
+        core.indexes.store(Arc::new(indexes));
+        Ok(())
+    }
+
+    /// Fills the memtables with what the ledger holds from `watermark_seq` on; returns how many
+    /// records that were.
+    fn rebuild_memtables(
+        &self,
+        core: &Core,
+        memtable: &MemTable,
+        watermark_seq: u64,
+    ) -> Result<u64> {
+        let indexes = core.indexes.load();
+        let sets: Vec<_> = indexes.iter().map(|index| index.tables.load()).collect();
+        let mut counted = 0;
+        for leaf in core.ledger.iter(watermark_seq, !indexes.is_empty()) {
+            let leaf = leaf?;
+            let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) else { continue };
+            memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
+            counted += 1;
+            let Slot::Live { body, .. } = &leaf.slot else { continue };
+            let keys = record_keys(&indexes, &Document::from_trusted(body.clone()))?;
+            for ((index, set), (_, keys)) in indexes.iter().zip(&sets).zip(&keys) {
+                if leaf.seq >= index.since_seq {
+                    let memtable = set.memtables().first().expect("a set begins with a memtable");
+                    Index::insert(memtable, keys, leaf.seq);
+                }
+            }
+        }
+        Ok(counted)
     }
 
     fn cut(&self, core: &Core) -> Result<()> {
@@ -97,7 +157,36 @@ impl Shard {
             return Ok(());
         }
         let live = manifest.tables.iter().map(|meta| meta.number).collect();
-        core.files.remove_unlisted(&live).map(drop)
+        core.files.remove_unlisted(&live)?;
+        self.remove_index_orphans(core, manifest)
+    }
+
+    /// Removes index files that no manifest names, of indexes there are and of such as are gone.
+    fn remove_index_orphans(&self, core: &Core, manifest: &Manifest) -> Result<()> {
+        let dir = core.dir.join("indexes");
+        let entries = match self.env.host.vfs.list(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::storage("list", &dir, error)),
+        };
+        core.index_folder_made.store(true, Ordering::Relaxed);
+        let mut live = std::collections::BTreeSet::new();
+        for index in core.indexes.load().iter() {
+            let tables = manifest.index(index.id).tables;
+            live.extend(tables.iter().map(|meta| index.files.path(meta.number)));
+        }
+        let mut unlisted = entries.iter().map(|entry| dir.join(&entry.name)).peekable();
+        if unlisted.peek().is_some() {
+            // The manifest that does not list them may be a rename that is not durable yet.
+            let synced = self.env.host.vfs.sync_dir(&core.dir);
+            synced.map_err(|error| Error::storage("sync folder", &core.dir, error))?;
+        }
+        for path in unlisted.filter(|path| TableFiles::is_index(path) && !live.contains(path)) {
+            self.env.pool.forget(&path);
+            let removed = self.env.host.vfs.unlink(&path);
+            removed.map_err(|error| Error::storage("remove", &path, error))?;
+        }
+        Ok(())
     }
 
     /// Flushes memtables that would take long to rebuild; the rest is left to the next open.
@@ -140,5 +229,21 @@ impl Shard {
     /// A collection that the restart point names and no descriptor does.
     pub(crate) fn unclaimed(&self) -> Option<crate::collection::CollectionId> {
         self.recovered.lock().keys().next().copied()
+    }
+}
+
+/// A manifest cannot cover more than the ledger has.
+fn check_watermark(core: &Core, manifest: &Manifest) -> Result<()> {
+    let end_seq = core.ledger.position().end_seq;
+    let built_seq = manifest.indexes.iter().map(|index| index.built_seq).max().unwrap_or(0);
+    let covered_seq = manifest.watermark_seq.max(built_seq);
+    match covered_seq > end_seq {
+        false => Ok(()),
+        true => {
+            let path = core.dir.join("MANIFEST");
+            let detail =
+                format!("the manifest covers leaf {covered_seq}, the ledger ends at {end_seq}");
+            Err(Error::corrupt(&path, 0, detail))
+        }
     }
 }

@@ -30,17 +30,20 @@ impl Shard {
         let manifest = Manifest {
             watermark_seq: core.ledger.position().end_seq,
             next_number: work.manifest.next_number,
-            tables: Vec::new(),
+            ..Manifest::default()
         };
         manifest.store(&self.env.host.vfs, &core.dir, id.0)?;
         work.manifest = manifest;
-        let old = core.tables.load_full();
-        core.replace_tables(|_| Ok(TableSet::default().with_memtable(Arc::new(MemTable::new()))))?;
-        core.flushing.lock().memtables.clear();
-        old.tables().for_each(|table| table.mark_obsolete());
-        let memory: u64 = old.memtables().iter().map(|memtable| memtable.bytes()).sum();
-        self.env.memtable_bytes.fetch_sub(memory, Ordering::Relaxed);
-        core.memtable_counted.store(0, Ordering::Relaxed);
+        let mut old = vec![core.tables.load_full()];
+        old.extend(core.indexes.load().iter().map(|index| index.tables.load_full()));
+        core.indexes.store(Arc::default());
+        let empty = || Ok(TableSet::default().with_memtable(Arc::new(MemTable::new())));
+        core.replace_tables(&core.tables, |_| empty())?;
+        let units = std::mem::take(&mut core.flushing.lock().units);
+        old.iter().flat_map(|set| set.tables()).for_each(|table| table.mark_obsolete());
+        let waiting: u64 = units.iter().map(|unit| unit.counted_bytes).sum();
+        let counted = core.memtable_counted.swap(0, Ordering::Relaxed);
+        self.env.memtable_bytes.fetch_sub(waiting + counted, Ordering::Relaxed);
         core.memtable_since_us.store(0, Ordering::Relaxed);
         Ok(())
     }
@@ -48,7 +51,7 @@ impl Shard {
     /// Whether nothing is left to purge: every record's body is erased, and no table is live.
     fn is_purged(&self, core: &Core) -> Result<bool> {
         let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?;
-        if manifest.is_none_or(|manifest| !manifest.tables.is_empty()) {
+        if manifest.is_none_or(|manifest| manifest.all_tables().next().is_some()) {
             return Ok(false);
         }
         // Segments are purged in order, so the last record tells.

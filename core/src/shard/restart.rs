@@ -200,6 +200,7 @@ impl Shard {
         })?;
         *restart = next;
         self.retire_log(restart.applied)?;
+        self.store_statistics()?;
         self.env.progress.notify();
         Ok(())
     }

@@ -48,6 +48,7 @@ impl Shard {
         self.rotate_due()?;
         self.write_blocks()?;
         while self.flush_one()? {}
+        while self.build_one(&cancel)? {}
         while self.compact_one(&cancel)? {}
         if self.restart_point_is_due() {
             self.seal_all()?;
@@ -77,9 +78,10 @@ impl Shard {
 
     fn tables_idle(&self) -> bool {
         self.flushes.lock().is_empty()
+            && self.builds.lock().is_empty()
             && self.compactions.lock().is_empty()
             && self.snapshot().collections.values().all(|view| {
-                view.core.flushing.lock().memtables.is_empty()
+                view.core.flushing.lock().units.is_empty()
                     && view.core.table_work.lock().busy.is_empty()
             })
     }

@@ -32,6 +32,15 @@ impl TableFiles {
         TableFiles { pool, dir: dir.to_owned(), owner, stem: name.to_owned(), extension: "idx" }
     }
 
+    /// Whether the path is one of a file of some index.
+    pub fn is_index(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_suffix(".idx").and_then(|stem| stem.rsplit_once('_'));
+        number.is_some_and(|(_, digits)| {
+            digits.len() >= 6 && digits.bytes().all(|digit| digit.is_ascii_digit())
+        })
+    }
+
     /// The pool that opens them.
     pub fn pool(&self) -> &Arc<FilePool> {
         &self.pool

@@ -17,6 +17,8 @@ const HEAD_BYTES: usize = 16;
 /// What a node costs beyond a key's tail: key and value (56), height and references (8), a tower of two
 /// pointers on average (16), and the allocator's own word.
 const NODE_BYTES: u64 = 56 + 8 + 16 + 8;
+/// Entries that an estimate counts one by one: some ten microseconds.
+const ESTIMATE_ENTRIES_MAX: usize = 128;
 /// The allocator's share of a tail: a word, and rounding to sixteen bytes.
 const TAIL_OVERHEAD_BYTES: u64 = 16;
 
@@ -136,6 +138,22 @@ impl MemTable {
     /// The greatest key.
     pub fn last_key(&self) -> Option<Vec<u8>> {
         self.entries.back().map(|entry| key_bytes(entry.key()))
+    }
+
+    /// About how many entries have keys from `lower` to `upper`: counted up to a bound, beyond it
+    /// taken for a quarter of all.
+    pub fn estimate(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> u64 {
+        let edge = |bound: Bound<&[u8]>, low: bool| match bound {
+            Bound::Included(key) => Bound::Included(MemKey::new(key, if low { u64::MAX } else { 0 })),
+            Bound::Excluded(key) => Bound::Excluded(MemKey::new(key, if low { 0 } else { u64::MAX })),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let range = (edge(lower, true), edge(upper, false));
+        let counted = self.entries.range(range).take(ESTIMATE_ENTRIES_MAX).count();
+        match counted < ESTIMATE_ENTRIES_MAX {
+            true => counted as u64,
+            false => (self.entries.len() / 4).max(counted) as u64,
+        }
     }
 
     /// All entries in order, for a flush.

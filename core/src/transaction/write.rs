@@ -1,6 +1,7 @@
 //! Inserts and puts: look under the key's lock, refuse or number the revision, propose, commit.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
@@ -9,7 +10,9 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::committer::Work;
+use crate::shard::core::Core;
 use crate::shard::entry::{BatchBuilder, NewRecord};
+use crate::shard::index::{self, Index, RecordKeys, record_keys};
 use crate::shard::state::{View, collection_not_found};
 use crate::transaction::locks::{KeyLocks, lock_of};
 
@@ -54,14 +57,20 @@ pub struct Written {
     pub time_us: i64,
 }
 
+/// A document that fits the schema, and its entries in the indexes.
+struct Prepared {
+    keys: RecordKeys,
+    schema: u32,
+}
+
 /// Inserts `items` into the collection of `view` as one atomic batch. Refused items are reported by
 /// position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole batch out.
-/// `None` if nothing was written.
+/// `None` if nothing was written. Defaults of the schema are filled into the items.
 pub fn insert_batch(
     shard: &Shard,
     locks: &KeyLocks,
     view: &View,
-    items: &[Item],
+    items: &mut [Item],
     on_error: OnError,
 ) -> Result<(Option<Written>, Vec<Rejected>)> {
     if items.len() > BATCH_RECORDS_MAX {
@@ -72,40 +81,57 @@ pub fn insert_batch(
         ));
     }
     shard.throttle()?;
-    let id = view.core.id;
-    let gate = view.core.gate.read();
-    let guard = locks.acquire(items.iter().map(|item| lock_of(id, item.key.as_bytes())).collect());
+    let core = &view.core;
+    let gate = core.gate.read();
+    let indexes = core.indexes.load_full();
+    let prepared: Vec<Result<Prepared>> =
+        items.iter_mut().map(|item| prepare(core, &indexes, item)).collect();
+    let guard = locks.acquire(locks_of(core, &indexes, items, &prepared));
     let state = shard.snapshot();
-    let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
+    let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
 
     let mut salts = vec![[0u8; 16]; items.len()];
     shard.env.host.random.fill(salts.as_flattened_mut());
     let mut batch = BatchBuilder::new(None);
-    batch.part(id);
+    batch.part(core.id);
     let mut rejected = Vec::new();
-    let repeats = repeated(items);
-    for (index, item) in items.iter().enumerate() {
-        let fault = match repeats.get(&index) {
-            Some(first) => Some(repeated_key(&items[*first], item)),
-            None => duplicate(view, item)?,
-        };
-        if let Some(error) = fault {
-            rejected.push(Rejected { index: index as u64, error });
-            if on_error == OnError::Stop {
-                return Ok((None, rejected));
+    let mut accepted = Accepted::default();
+    for (index, (item, prepared)) in items.iter().zip(prepared).enumerate() {
+        let judged = prepared.and_then(|prepared| {
+            if let Some(first) = accepted.keys.get(item.key.as_str()) {
+                return Err(repeated_key(first, item));
             }
-            continue;
-        }
+            if let Some(error) = duplicate(view, item)? {
+                return Err(error);
+            }
+            accepted.check_unique(view, &indexes, item, &prepared.keys)?;
+            Ok(prepared)
+        });
+        let prepared = match judged {
+            Ok(prepared) => prepared,
+            Err(error) if !is_refusal(&error) => return Err(error),
+            Err(error) => {
+                rejected.push(Rejected { index: index as u64, error });
+                if on_error == OnError::Stop {
+                    return Ok((None, rejected));
+                }
+                continue;
+            }
+        };
+        accepted.note(item, &indexes, &prepared.keys);
         batch.record(&NewRecord {
             kind: LeafKind::Record,
             key: Some(item.key.as_bytes()),
             revision: 1,
             prev_seq: None,
-            schema: 0,
+            schema: prepared.schema,
             actor: None,
             body: item.document.as_bytes(),
             salt: salts[index],
         });
+        if !indexes.is_empty() {
+            batch.index_keys(prepared.keys);
+        }
     }
     check_batch_bytes(&batch)?;
     let count = batch.records() as u64;
@@ -119,20 +145,25 @@ pub fn insert_batch(
 }
 
 /// Appends the next revision of `key`, or revision 1 of a new key. With `expect`, only if the newest
-/// revision is that one (0: the key must not exist).
+/// revision is that one (0: the key must not exist). Defaults of the schema are filled into the item.
 pub fn put_one(
     shard: &Shard,
     locks: &KeyLocks,
     view: &View,
-    item: &Item,
+    item: &mut Item,
     expect: Option<u64>,
 ) -> Result<Written> {
     shard.throttle()?;
-    let id = view.core.id;
-    let gate = view.core.gate.read();
-    let guard = locks.acquire(vec![lock_of(id, item.key.as_bytes())]);
+    let core = &view.core;
+    let gate = core.gate.read();
+    let indexes = core.indexes.load_full();
+    let prepared = [prepare(core, &indexes, item)];
+    let items = std::slice::from_ref(item);
+    let guard = locks.acquire(locks_of(core, &indexes, items, &prepared));
+    let [prepared] = prepared;
+    let prepared = prepared?;
     let state = shard.snapshot();
-    let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
+    let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     if !view.descriptor.settings.revisions {
         return Err(Error::new(
             Code::Unsupported,
@@ -142,7 +173,7 @@ pub fn put_one(
             ),
         ));
     }
-    let newest = view.core.newest(item.key.as_bytes(), view.end_seq)?;
+    let newest = core.newest(item.key.as_bytes(), view.end_seq)?;
     let found = newest.as_ref().map_or(0, |hit| hit.rank);
     if let Some(expect) = expect.filter(|expect| *expect != found) {
         return Err(Error::new(
@@ -150,20 +181,24 @@ pub fn put_one(
             format!("key {:?} is at revision {found}, expected {expect}", item.key),
         ));
     }
+    Accepted::default().check_unique(view, &indexes, item, &prepared.keys)?;
     let mut salt = [0; 16];
     shard.env.host.random.fill(&mut salt);
     let mut batch = BatchBuilder::new(None);
-    batch.part(id);
+    batch.part(core.id);
     batch.record(&NewRecord {
         kind: LeafKind::Record,
         key: Some(item.key.as_bytes()),
         revision: found + 1,
         prev_seq: newest.map(|hit| hit.seq),
-        schema: 0,
+        schema: prepared.schema,
         actor: None,
         body: item.document.as_bytes(),
         salt,
     });
+    if !indexes.is_empty() {
+        batch.index_keys(prepared.keys);
+    }
     let committed = shard.commit(Work::Write(batch.finish()))?;
     drop((guard, gate));
     Ok(Written {
@@ -172,6 +207,109 @@ pub fn put_one(
         revision: found + 1,
         time_us: committed.time_us,
     })
+}
+
+/// Checks an item against the schema, fills its defaults in, and finds its entries in the indexes.
+fn prepare(core: &Core, indexes: &[Arc<Index>], item: &mut Item) -> Result<Prepared> {
+    let mut version = 0;
+    if let Some(schema) = &*core.schema.load() {
+        let checked = schema.schema.check(item.document.clone());
+        core.operations.note_validation(checked.is_ok());
+        item.document = checked.map_err(|error| of_key(&item.key, error))?;
+        version = schema.version;
+    }
+    let keys = record_keys(indexes, &item.document).map_err(|error| of_key(&item.key, error))?;
+    Ok(Prepared { keys, schema: version })
+}
+
+fn of_key(key: &str, error: Error) -> Error {
+    let errors = error.errors().to_vec();
+    Error::new(error.code(), format!("key {key:?}: {}", error.detail())).with_errors(errors)
+}
+
+/// The locks of the items' keys and of their values in unique indexes.
+fn locks_of(
+    core: &Core,
+    indexes: &[Arc<Index>],
+    items: &[Item],
+    prepared: &[Result<Prepared>],
+) -> Vec<u64> {
+    let mut locks: Vec<u64> =
+        items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
+    for index in indexes.iter().filter(|index| index.unique) {
+        for prepared in prepared.iter().flatten() {
+            let keys = prepared.keys.iter().filter(|(id, _)| *id == index.id);
+            let keys = keys.flat_map(|(_, keys)| &keys.keys);
+            locks.extend(keys.map(|key| index::lock_of(core.id, index.id, key)));
+        }
+    }
+    locks
+}
+
+/// What a batch holds already.
+#[derive(Default)]
+struct Accepted<'a> {
+    keys: HashMap<&'a str, &'a Item>,
+    values: HashMap<(u32, Vec<u8>), &'a str>,
+}
+
+impl<'a> Accepted<'a> {
+    /// Refuses a record whose values stand in a unique index, or earlier in the batch.
+    fn check_unique(
+        &self,
+        view: &View,
+        indexes: &[Arc<Index>],
+        item: &Item,
+        keys: &RecordKeys,
+    ) -> Result<()> {
+        let revisions = view.descriptor.settings.revisions;
+        for index in indexes.iter().filter(|index| index.unique) {
+            for (id, keys) in keys.iter().filter(|(id, _)| *id == index.id) {
+                for key in &keys.keys {
+                    if let Some(other) = self.values.get(&(*id, key.clone())) {
+                        return Err(not_unique(index, item, other));
+                    }
+                    let own = item.key.as_bytes();
+                    let found = index.conflict(&view.core, key, own, revisions, view.end_seq)?;
+                    if let Some(seq) = found {
+                        return Err(not_unique(index, item, &view.core.key_at(seq)?));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, item: &'a Item, indexes: &[Arc<Index>], keys: &RecordKeys) {
+        self.keys.insert(&item.key, item);
+        for index in indexes.iter().filter(|index| index.unique) {
+            for (id, keys) in keys.iter().filter(|(id, _)| *id == index.id) {
+                for key in &keys.keys {
+                    self.values.insert((*id, key.clone()), &item.key);
+                }
+            }
+        }
+    }
+}
+
+fn not_unique(index: &Index, item: &Item, other: &str) -> Error {
+    Error::new(
+        Code::DuplicateKey,
+        format!(
+            "key {:?}: unique index {:?} on {} holds the same values for key {other:?}",
+            item.key,
+            index.name,
+            index.field_words()
+        ),
+    )
+}
+
+/// Whether an error refuses one item and not the whole call.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
+    )
 }
 
 fn check_batch_bytes(batch: &BatchBuilder) -> Result<()> {
@@ -183,23 +321,6 @@ fn check_batch_bytes(batch: &BatchBuilder) -> Result<()> {
         )),
         false => Ok(()),
     }
-}
-
-/// Positions whose key stood earlier in the same batch, with the earlier position.
-fn repeated(items: &[Item]) -> BTreeMap<usize, usize> {
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by(|a, b| items[*a].key.cmp(&items[*b].key).then(a.cmp(b)));
-    let mut repeats = BTreeMap::new();
-    let mut first: Option<usize> = None;
-    for index in order {
-        match first {
-            Some(first) if items[first].key == items[index].key => {
-                repeats.insert(index, first);
-            }
-            _ => first = Some(index),
-        }
-    }
-    repeats
 }
 
 fn repeated_key(first: &Item, item: &Item) -> Error {
