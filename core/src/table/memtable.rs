@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam_skiplist::SkipMap;
 
 use super::cursor::{Cursor, Direction, MemoryCursor};
+use super::presence::{FIRST_KEYS, Presence};
 use super::{Boundary, Hit, Merge};
 
 /// Bytes of a key that stand in the node.
@@ -78,6 +79,7 @@ impl PartialOrd for MemKey {
 #[derive(Debug, Default)]
 pub struct MemTable {
     entries: SkipMap<MemKey, u64>,
+    presence: Presence,
     bytes: AtomicU64,
 }
 
@@ -92,11 +94,34 @@ impl MemTable {
         let tail_bytes = key.len().saturating_sub(HEAD_BYTES) as u64;
         let tail_cost = if tail_bytes == 0 { 0 } else { tail_bytes + TAIL_OVERHEAD_BYTES };
         self.entries.insert(MemKey::new(key, rank), seq);
-        self.bytes.fetch_add(NODE_BYTES + tail_cost, Relaxed);
+        let filter_bytes = self.note_presence(key);
+        self.bytes.fetch_add(NODE_BYTES + tail_cost + filter_bytes, Relaxed);
+    }
+
+    /// Notes a key that was inserted, and once there are enough, all that were before it.
+    fn note_presence(&self, key: &[u8]) -> u64 {
+        let count = self.entries.len();
+        match count {
+            0..FIRST_KEYS => 0,
+            FIRST_KEYS => {
+                let mut bytes = 0;
+                let mut one = Vec::new();
+                for (at, entry) in self.entries.iter().enumerate() {
+                    one.clear();
+                    entry.key().append_to(&mut one);
+                    bytes += self.presence.add(&one, at);
+                }
+                bytes
+            }
+            _ => self.presence.add(key, count),
+        }
     }
 
     /// The newest entry of `key` below `end_seq`.
     pub fn newest(&self, key: &[u8], end_seq: u64) -> Option<Hit> {
+        if !self.presence.may_contain(key) {
+            return None;
+        }
         let wanted = MemKey::new(key, u64::MAX);
         let mut entry = self.entries.lower_bound(Bound::Included(&wanted))?;
         while entry.key().has_key_of(&wanted) {
@@ -111,6 +136,9 @@ impl MemTable {
 
     /// The entry of `key` with `rank`, if it lies below `end_seq`.
     pub fn exact(&self, key: &[u8], rank: u64, end_seq: u64) -> Option<Hit> {
+        if !self.presence.may_contain(key) {
+            return None;
+        }
         let seq = *self.entries.get(&MemKey::new(key, rank))?.value();
         (seq < end_seq).then_some(Hit { rank, seq })
     }
