@@ -14,6 +14,7 @@
 pub mod descriptor;
 pub mod id;
 pub mod name;
+pub mod query;
 pub mod render;
 pub mod settings;
 
