@@ -26,3 +26,31 @@ pub const SORT_BYTES_MAX: u64 = 64 << 20;
 pub const DISTINCT_RECORDS_MAX: usize = 2_000_000;
 /// The smallest memory budget that still holds one maximal batch's working set in small pieces.
 pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
+/// Nesting of filters: bounds the recursion of parsing and matching, as the public surface promises.
+pub const FILTER_DEPTH_MAX: usize = 32;
+/// Conditions and nested filters of one filter: each may be asked of every record.
+pub const FILTER_CONDITIONS_MAX: usize = 1000;
+/// Values in all `$in` and `$nin` lists of one filter: each may become a place to look in an index.
+pub const FILTER_VALUES_MAX: usize = 10_000;
+/// Faults of a filter that are reported together: enough to mend it, and no answer beyond a page.
+pub const FILTER_FAULTS_MAX: usize = 100;
+/// A dotted path, as long as the longest key.
+pub const FIELD_PATH_BYTES_MAX: usize = 1024;
+/// Fields of one index: with the next bound, an index key stays within 16 KiB.
+pub const INDEX_FIELDS_MAX: usize = 16;
+/// One value in an index key, in its encoding: an index finds records by short values.
+pub const INDEX_VALUE_BYTES_MAX: usize = 1024;
+/// Elements of an indexed array: each becomes an entry, and all are written with the record.
+pub const INDEX_ELEMENTS_MAX: usize = 1000;
+/// Keys that one document gives one index, taken together: an array multiplies its other fields.
+pub const INDEX_KEYS_BYTES_MAX: usize = 1 << 20;
+/// Fields of one sort, as of one index.
+pub const SORT_FIELDS_MAX: usize = 16;
+/// Paths of one projection.
+pub const PROJECTION_FIELDS_MAX: usize = 1000;
+/// Ranges of one index that a plan reads: a whole `$in` list may become points.
+pub const PLAN_RANGES_MAX: usize = FILTER_VALUES_MAX;
+/// The bounds of these ranges, taken together; beyond, the plan reads one wider range.
+pub const PLAN_RANGES_BYTES_MAX: usize = 4 << 20;
+/// The position in a cursor: an index key with room to spare; it travels in URLs and bodies.
+pub const CURSOR_POSITION_BYTES_MAX: usize = 32 << 10;
