@@ -66,11 +66,8 @@ impl Index {
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
         match &self.act {
             Act::Create { name, index, fields, unique, sparse } => {
-                let options = IndexOptions {
-                    unique: *unique,
-                    sparse: *sparse,
-                    ..IndexOptions::default()
-                };
+                let options =
+                    IndexOptions { unique: *unique, sparse: *sparse, ..IndexOptions::default() };
                 let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
                 let info = cli
                     .write(|db| Ok(db.collection(name).create_index(index, &fields, options)?))?;

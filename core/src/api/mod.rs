@@ -1,6 +1,7 @@
 //! What every SDK, the command line and the server see: one [`Db`], its [`Collection`]s, and the
 //! values that go in and out. Bindings translate; they do not decide.
 
+mod bulk;
 pub mod collection;
 pub mod db;
 pub mod find;

@@ -145,7 +145,9 @@ impl Descriptor {
             },
             next_index_id: match object.get("next_index_id") {
                 None => 0,
-                Some(Value::Int(id)) => u32::try_from(*id).map_err(|_| malformed("next_index_id"))?,
+                Some(Value::Int(id)) => {
+                    u32::try_from(*id).map_err(|_| malformed("next_index_id"))?
+                }
                 Some(_) => return Err(malformed("next_index_id")),
             },
         })

@@ -291,6 +291,7 @@ fn write_system_genesis(shard: &Shard) -> Result<()> {
         actor: None,
         body: body.as_bytes(),
         salt,
+        commitment: None,
     });
     shard.commit(Work::Write(batch.finish())).map(drop)
 }

@@ -274,9 +274,8 @@ impl Database {
         let own = vfs.list(&core.dir).unwrap_or_default();
         let is_unnamed = |name: &str| {
             let number = core.files.number(name);
-            number.is_some_and(|number| {
-                work.manifest.tables.iter().all(|meta| meta.number != number)
-            })
+            number
+                .is_some_and(|number| work.manifest.tables.iter().all(|meta| meta.number != number))
         };
         let own = own.iter().filter(|entry| is_unnamed(&entry.name));
         let mut unnamed: Vec<PathBuf> = own.map(|entry| core.dir.join(&entry.name)).collect();

@@ -60,7 +60,8 @@ impl Store {
             if let Slot::Header(header) = &leaf.slot
                 && header.merkle_root != frontier.root()
             {
-                let what = format!("block {}: its leaves do not give the root it states", header.id);
+                let what =
+                    format!("block {}: its leaves do not give the root it states", header.id);
                 return Err(Error::corrupt(self.dir(), 0, what));
             }
             leaf.encode(self.collection(), &mut bytes)?;

@@ -35,6 +35,7 @@ impl Shard {
             actor: None,
             body: body.as_bytes(),
             salt: salts[0],
+            commitment: None,
         });
         if let Some((kind, body)) = leaf {
             batch.part(descriptor.id);
@@ -47,6 +48,7 @@ impl Shard {
                 actor: None,
                 body: body.as_bytes(),
                 salt: salts[1],
+                commitment: None,
             });
         }
         self.commit(Work::Write(batch.finish())).map(drop)

@@ -78,7 +78,7 @@ impl Shard {
         }
         self.cover(core.id, index.since_seq)?;
         let from_seq = index.built_seq.load(Ordering::Acquire);
-        let memtable = MemTable::new();
+        let memtable = Arc::new(MemTable::new());
         let bytes_max = self.env.tuning.memtable_bytes_max() / STEP_SHARE;
         let indexes = std::slice::from_ref(index);
         let mut built_seq = index.since_seq;
@@ -109,7 +109,7 @@ impl Shard {
         &self,
         view: &View,
         index: &Index,
-        memtable: &MemTable,
+        memtable: &Arc<MemTable>,
         built_seq: u64,
     ) -> Result<()> {
         let core = &view.core;

@@ -119,6 +119,8 @@ pub struct NewRecord<'a> {
     pub body: &'a [u8],
     /// Sixteen random bytes that hide the body behind its commitment.
     pub salt: [u8; 16],
+    /// The commitment to salt and body, if it was computed already.
+    pub commitment: Option<Hash>,
 }
 
 /// Builds a batch: encodes and hashes on the writer's own thread, so that the committer only fills
@@ -149,7 +151,8 @@ impl BatchBuilder {
 
     /// Adds a record to the collection begun last.
     pub fn record(&mut self, record: &NewRecord<'_>) {
-        let commitment = proof::commitment(&record.salt, record.body);
+        let commitment =
+            record.commitment.unwrap_or_else(|| proof::commitment(&record.salt, record.body));
         let key = record.key.unwrap_or_default();
         let flags = if record.revision > 1 { FLAG_REVISION } else { 0 }
             | if record.prev_seq.is_some() { FLAG_PREV_SEQ } else { 0 }

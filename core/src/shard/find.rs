@@ -154,12 +154,8 @@ impl View {
         if filter.is_all() {
             return Ok(self.keys);
         }
-        let query = Query {
-            filter: filter.clone(),
-            sort: Sort::default(),
-            limit: None,
-            after_seq: None,
-        };
+        let query =
+            Query { filter: filter.clone(), sort: Sort::default(), limit: None, after_seq: None };
         let (plan, index) = self.plan(&query)?;
         if let Some(index) = &index {
             index.uses.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +225,8 @@ impl Places {
         if let Some(place) = self.run.pop_front() {
             return Ok(Some(place));
         }
-        let Some(first) = self.ahead.take().map_or_else(|| self.entry(), |place| Ok(Some(place)))?
+        let Some(first) =
+            self.ahead.take().map_or_else(|| self.entry(), |place| Ok(Some(place)))?
         else {
             return Ok(None);
         };
@@ -561,7 +558,8 @@ fn sort_seqs(
         }
         bytes += key.len() as u64 + SORT_ENTRY_BYTES;
         if bytes > SORT_BYTES_MAX {
-            let limit = "memory of a sort without a limit or an index that gives its order, in bytes,";
+            let limit =
+                "memory of a sort without a limit or an index that gives its order, in bytes,";
             return Err(Error::too_large(limit, bytes, SORT_BYTES_MAX));
         }
         kept.push((key, leaf.seq));

@@ -109,7 +109,7 @@ impl Shard {
         &self,
         view: &View,
         files: &TableFiles,
-        memtable: &MemTable,
+        memtable: &Arc<MemTable>,
     ) -> Result<Vec<TableMeta>> {
         table::write_tables(
             files,
@@ -126,7 +126,7 @@ impl Shard {
         &self,
         view: &View,
         index: &Index,
-        memtable: &MemTable,
+        memtable: &Arc<MemTable>,
     ) -> Result<Vec<TableMeta>> {
         self.make_index_folder(&view.core, index)?;
         self.write_memtable(view, &index.files, memtable)
@@ -186,9 +186,10 @@ impl Shard {
         let pick = |set: &TableSet| table::pick(&set.metas(), &work.busy, options);
         let own = pick(&core.tables.load()).map(|job| (None, job));
         let found = own.or_else(|| {
-            core.indexes.load().iter().find_map(|index| {
-                pick(&index.tables.load()).map(|job| (Some(index.clone()), job))
-            })
+            core.indexes
+                .load()
+                .iter()
+                .find_map(|index| pick(&index.tables.load()).map(|job| (Some(index.clone()), job)))
         });
         if let Some((_, job)) = &found {
             work.busy.extend(job.inputs.iter().copied());

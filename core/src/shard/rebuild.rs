@@ -116,10 +116,8 @@ impl Shard {
             let found = descriptor.indexes.iter().find(|wanted| wanted.id == index.id);
             found.is_some_and(|wanted| wanted.state == IndexState::Building)
         };
-        let first_seqs: Vec<u64> = indexes
-            .iter()
-            .map(|index| if building(index) { index.since_seq } else { 0 })
-            .collect();
+        let first_seqs: Vec<u64> =
+            indexes.iter().map(|index| if building(index) { index.since_seq } else { 0 }).collect();
         let (mut chunks, records) = self.read_all(core, descriptor, &indexes, &first_seqs)?;
         chunks.write_out()?;
         let mut written = chunks.written.into_iter();

@@ -109,7 +109,8 @@ impl Shard {
     /// Writes the counters down, if anything was counted since the last time.
     pub(super) fn store_statistics(&self) -> Result<()> {
         let state = self.snapshot();
-        let counted = state.collections.iter().map(|(id, view)| (*id, view.core.operations.to_array()));
+        let counted =
+            state.collections.iter().map(|(id, view)| (*id, view.core.operations.to_array()));
         let counters: Counters = counted.filter(|(_, row)| row.iter().any(|n| *n > 0)).collect();
         let mut last = self.counted.lock();
         if *last != counters {

@@ -172,8 +172,12 @@ impl MemTable {
     /// taken for a quarter of all.
     pub fn estimate(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> u64 {
         let edge = |bound: Bound<&[u8]>, low: bool| match bound {
-            Bound::Included(key) => Bound::Included(MemKey::new(key, if low { u64::MAX } else { 0 })),
-            Bound::Excluded(key) => Bound::Excluded(MemKey::new(key, if low { 0 } else { u64::MAX })),
+            Bound::Included(key) => {
+                Bound::Included(MemKey::new(key, if low { u64::MAX } else { 0 }))
+            }
+            Bound::Excluded(key) => {
+                Bound::Excluded(MemKey::new(key, if low { 0 } else { u64::MAX }))
+            }
             Bound::Unbounded => Bound::Unbounded,
         };
         let range = (edge(lower, true), edge(upper, false));

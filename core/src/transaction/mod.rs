@@ -9,4 +9,6 @@ pub mod locks;
 pub mod write;
 
 pub use locks::KeyLocks;
-pub use write::{Item, OnError, Rejected, Written, insert_batch, put_one};
+pub use write::{
+    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, prepare_batch, put_one,
+};

@@ -7,10 +7,10 @@ use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::Slot;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
-use crate::proof::LeafKind;
+use crate::proof::{self, Hash, LeafKind};
 use crate::shard::Shard;
 use crate::shard::committer::Work;
-use crate::shard::core::Core;
+use crate::shard::core::{CompiledSchema, Core};
 use crate::shard::entry::{BatchBuilder, NewRecord};
 use crate::shard::index::{self, Index, RecordKeys, record_keys};
 use crate::shard::state::{View, collection_not_found};
@@ -57,54 +57,100 @@ pub struct Written {
     pub time_us: i64,
 }
 
-/// A document that fits the schema, and its entries in the indexes.
+/// What a collection asked of new records when they were prepared: the same objects then and when
+/// they are committed mean that nothing was changed in between.
+struct Model {
+    schema: Option<Arc<CompiledSchema>>,
+    indexes: Arc<Vec<Arc<Index>>>,
+}
+
+impl Model {
+    fn of(core: &Core) -> Self {
+        Model { schema: core.schema.load_full(), indexes: core.indexes.load_full() }
+    }
+
+    fn is_current(&self, core: &Core) -> bool {
+        let same_schema = match (&self.schema, &*core.schema.load()) {
+            (Some(mine), Some(current)) => Arc::ptr_eq(mine, current),
+            (None, None) => true,
+            _ => false,
+        };
+        same_schema && Arc::ptr_eq(&self.indexes, &core.indexes.load())
+    }
+}
+
+/// A document that fits the schema, its entries in the indexes, and what hides it in its leaf.
 struct Prepared {
     keys: RecordKeys,
     schema: u32,
+    salt: [u8; 16],
+    commitment: Hash,
 }
 
-/// Inserts `items` into the collection of `view` as one atomic batch. Refused items are reported by
-/// position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole batch out.
-/// `None` if nothing was written. Defaults of the schema are filled into the items.
-pub fn insert_batch(
+/// Items checked, indexed and hashed, but not yet looked up: all of a batch's work that needs no
+/// lock, so that it can be done while the batch before is being committed.
+pub struct PreparedBatch {
+    items: Vec<Item>,
+    prepared: Vec<Result<Prepared>>,
+    model: Model,
+}
+
+/// Prepares items for [`commit_batch`].
+pub fn prepare_batch(shard: &Shard, view: &View, mut items: Vec<Item>) -> PreparedBatch {
+    let core = &view.core;
+    let model = Model::of(core);
+    let prepared = prepare_all(shard, core, &model, &mut items);
+    PreparedBatch { items, prepared, model }
+}
+
+fn prepare_all(
+    shard: &Shard,
+    core: &Core,
+    model: &Model,
+    items: &mut [Item],
+) -> Vec<Result<Prepared>> {
+    let mut salts = vec![[0u8; 16]; items.len()];
+    shard.env.host.random.fill(salts.as_flattened_mut());
+    items.iter_mut().zip(salts).map(|(item, salt)| prepare(core, model, item, salt)).collect()
+}
+
+/// Inserts prepared items into the collection of `view` as one atomic batch. Refused items are
+/// reported by position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole
+/// batch out. `None` if nothing was written. Gives the items back, defaults of the schema filled in.
+pub fn commit_batch(
     shard: &Shard,
     locks: &KeyLocks,
     view: &View,
-    items: &mut [Item],
+    batch: PreparedBatch,
     on_error: OnError,
-) -> Result<(Option<Written>, Vec<Rejected>)> {
+) -> Result<(Option<Written>, Vec<Rejected>, Vec<Item>)> {
+    let PreparedBatch { mut items, mut prepared, mut model } = batch;
     if items.len() > BATCH_RECORDS_MAX {
-        return Err(Error::too_large(
-            "records of a batch",
-            items.len() as u64,
-            BATCH_RECORDS_MAX as u64,
-        ));
+        let found = items.len() as u64;
+        return Err(Error::too_large("records of a batch", found, BATCH_RECORDS_MAX as u64));
     }
     shard.throttle()?;
     let core = &view.core;
     let gate = core.gate.read();
-    let indexes = core.indexes.load_full();
-    let prepared: Vec<Result<Prepared>> =
-        items.iter_mut().map(|item| prepare(core, &indexes, item)).collect();
-    let guard = locks.acquire(locks_of(core, &indexes, items, &prepared));
+    if !model.is_current(core) {
+        model = Model::of(core);
+        prepared = prepare_all(shard, core, &model, &mut items);
+    }
+    let indexes = &model.indexes;
+    let guard = locks.acquire(locks_of(core, indexes, &items, &prepared));
     let state = shard.snapshot();
     let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
-
-    let mut salts = vec![[0u8; 16]; items.len()];
-    shard.env.host.random.fill(salts.as_flattened_mut());
     let mut batch = BatchBuilder::new(None);
     batch.part(core.id);
     let mut rejected = Vec::new();
-    let mut accepted = Accepted::default();
+    let mut accepted = Accepted::expecting(&items);
     for (index, (item, prepared)) in items.iter().zip(prepared).enumerate() {
         let judged = prepared.and_then(|prepared| {
-            if let Some(first) = accepted.keys.get(item.key.as_str()) {
-                return Err(repeated_key(first, item));
-            }
+            accepted.check_key(item)?;
             if let Some(error) = duplicate(view, item)? {
                 return Err(error);
             }
-            accepted.check_unique(view, &indexes, item, &prepared.keys)?;
+            accepted.check_unique(view, indexes, item, &prepared.keys)?;
             Ok(prepared)
         });
         let prepared = match judged {
@@ -113,12 +159,12 @@ pub fn insert_batch(
             Err(error) => {
                 rejected.push(Rejected { index: index as u64, error });
                 if on_error == OnError::Stop {
-                    return Ok((None, rejected));
+                    return Ok((None, rejected, items));
                 }
                 continue;
             }
         };
-        accepted.note(item, &indexes, &prepared.keys);
+        accepted.note(item, indexes, &prepared.keys);
         batch.record(&NewRecord {
             kind: LeafKind::Record,
             key: Some(item.key.as_bytes()),
@@ -127,7 +173,8 @@ pub fn insert_batch(
             schema: prepared.schema,
             actor: None,
             body: item.document.as_bytes(),
-            salt: salts[index],
+            salt: prepared.salt,
+            commitment: Some(prepared.commitment),
         });
         if !indexes.is_empty() {
             batch.index_keys(prepared.keys);
@@ -136,12 +183,13 @@ pub fn insert_batch(
     check_batch_bytes(&batch)?;
     let count = batch.records() as u64;
     if count == 0 {
-        return Ok((None, rejected));
+        return Ok((None, rejected, items));
     }
     let committed = shard.commit(Work::Write(batch.finish()))?;
     drop((guard, gate));
     let first_seq = committed.first_seqs[0];
-    Ok((Some(Written { first_seq, count, revision: 1, time_us: committed.time_us }), rejected))
+    let written = Written { first_seq, count, revision: 1, time_us: committed.time_us };
+    Ok((Some(written), rejected, items))
 }
 
 /// Appends the next revision of `key`, or revision 1 of a new key. With `expect`, only if the newest
@@ -156,12 +204,11 @@ pub fn put_one(
     shard.throttle()?;
     let core = &view.core;
     let gate = core.gate.read();
-    let indexes = core.indexes.load_full();
-    let prepared = [prepare(core, &indexes, item)];
-    let items = std::slice::from_ref(item);
-    let guard = locks.acquire(locks_of(core, &indexes, items, &prepared));
-    let [prepared] = prepared;
-    let prepared = prepared?;
+    let model = Model::of(core);
+    let indexes = &model.indexes;
+    let prepared = prepare_all(shard, core, &model, std::slice::from_mut(item));
+    let guard = locks.acquire(locks_of(core, indexes, std::slice::from_ref(item), &prepared));
+    let prepared = prepared.into_iter().next().expect("one item was prepared")?;
     let state = shard.snapshot();
     let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     if !view.descriptor.settings.revisions {
@@ -181,9 +228,7 @@ pub fn put_one(
             format!("key {:?} is at revision {found}, expected {expect}", item.key),
         ));
     }
-    Accepted::default().check_unique(view, &indexes, item, &prepared.keys)?;
-    let mut salt = [0; 16];
-    shard.env.host.random.fill(&mut salt);
+    Accepted::default().check_unique(view, indexes, item, &prepared.keys)?;
     let mut batch = BatchBuilder::new(None);
     batch.part(core.id);
     batch.record(&NewRecord {
@@ -194,7 +239,8 @@ pub fn put_one(
         schema: prepared.schema,
         actor: None,
         body: item.document.as_bytes(),
-        salt,
+        salt: prepared.salt,
+        commitment: Some(prepared.commitment),
     });
     if !indexes.is_empty() {
         batch.index_keys(prepared.keys);
@@ -209,17 +255,20 @@ pub fn put_one(
     })
 }
 
-/// Checks an item against the schema, fills its defaults in, and finds its entries in the indexes.
-fn prepare(core: &Core, indexes: &[Arc<Index>], item: &mut Item) -> Result<Prepared> {
+/// Checks an item against the schema, fills its defaults in, finds its entries in the indexes, and
+/// hashes it.
+fn prepare(core: &Core, model: &Model, item: &mut Item, salt: [u8; 16]) -> Result<Prepared> {
     let mut version = 0;
-    if let Some(schema) = &*core.schema.load() {
+    if let Some(schema) = &model.schema {
         let checked = schema.schema.check(item.document.clone());
         core.operations.note_validation(checked.is_ok());
         item.document = checked.map_err(|error| of_key(&item.key, error))?;
         version = schema.version;
     }
-    let keys = record_keys(indexes, &item.document).map_err(|error| of_key(&item.key, error))?;
-    Ok(Prepared { keys, schema: version })
+    let keys = record_keys(&model.indexes, &item.document);
+    let keys = keys.map_err(|error| of_key(&item.key, error))?;
+    let commitment = proof::commitment(&salt, item.document.as_bytes());
+    Ok(Prepared { keys, schema: version, salt, commitment })
 }
 
 fn of_key(key: &str, error: Error) -> Error {
@@ -249,11 +298,26 @@ fn locks_of(
 /// What a batch holds already.
 #[derive(Default)]
 struct Accepted<'a> {
+    /// Keys that grow from item to item cannot repeat.
+    ascending: bool,
     keys: HashMap<&'a str, &'a Item>,
     values: HashMap<(u32, Vec<u8>), &'a str>,
 }
 
 impl<'a> Accepted<'a> {
+    fn expecting(items: &[Item]) -> Self {
+        let ascending = items.windows(2).all(|pair| pair[0].key < pair[1].key);
+        Accepted { ascending, ..Accepted::default() }
+    }
+
+    /// Refuses a key that stood earlier in the batch.
+    fn check_key(&self, item: &Item) -> Result<()> {
+        match self.keys.get(item.key.as_str()) {
+            Some(first) => Err(repeated_key(first, item)),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a record whose values stand in a unique index, or earlier in the batch.
     fn check_unique(
         &self,
@@ -281,7 +345,9 @@ impl<'a> Accepted<'a> {
     }
 
     fn note(&mut self, item: &'a Item, indexes: &[Arc<Index>], keys: &RecordKeys) {
-        self.keys.insert(&item.key, item);
+        if !self.ascending {
+            self.keys.insert(&item.key, item);
+        }
         for index in indexes.iter().filter(|index| index.unique) {
             for (id, keys) in keys.iter().filter(|(id, _)| *id == index.id) {
                 for key in &keys.keys {
