@@ -80,42 +80,38 @@ fn walks(index: &IndexStat<'_>, conditions: &Conjunction<'_>) -> Vec<Walk> {
     };
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
     for (at, (field, ways)) in fields.iter().zip(per_field).enumerate() {
-        if ways.is_empty() {
+        if let Some(points) = ways.iter().find(|way| way.points && way.fits(&prefixes)) {
+            walk.fields = at + 1;
+            walk.pinned[at] |= points.is_one();
+            walk.used.extend(&points.used);
+            walk.exact.extend(&points.exact);
+            prefixes = points.under(&prefixes, field.descending);
+            continue;
+        }
+        let wider: Vec<Narrowing> = ways
+            .into_iter()
+            .filter_map(Narrowing::joined)
+            .filter(|way| way.fits(&prefixes))
+            .collect();
+        if wider.is_empty() {
             break;
         }
         walk.fields = at + 1;
-        let Some(points) = ways.iter().find(|way| way.points && way.fits(&prefixes)) else {
-            let ended = |way| walk.ended(way, &prefixes, field.descending);
-            return ways.into_iter().map(ended).collect();
-        };
-        walk.pinned[at] |= points.is_one();
-        walk.used.extend(&points.used);
-        walk.exact.extend(&points.exact);
-        prefixes = points.under(&prefixes, field.descending);
+        return wider.iter().map(|way| walk.ended(way, &prefixes, field.descending)).collect();
     }
     walk.ranges = prefixes.iter().map(|prefix| ByteRange::of_prefix(prefix)).collect();
     vec![walk]
 }
 
 impl Walk {
-    /// The walk that ends with what is no list of points, or one too long for all prefixes.
-    fn ended(&self, way: Narrowing, prefixes: &[Vec<u8>], descending: bool) -> Walk {
+    /// The walk that ends with one interval under each prefix.
+    fn ended(&self, way: &Narrowing, prefixes: &[Vec<u8>], descending: bool) -> Walk {
         let mut walk = self.clone();
-        let fits = way.fits(prefixes);
-        let intervals = match fits {
-            true => way.intervals,
-            false => Interval::hull(&way.intervals).into_iter().collect(),
-        };
         walk.used.extend(&way.used);
-        if fits {
-            walk.exact.extend(&way.exact);
-        }
+        walk.exact.extend(&way.exact);
         for prefix in prefixes {
-            let first = walk.ranges.len();
-            walk.ranges.extend(intervals.iter().map(|interval| interval.range(prefix, descending)));
-            if descending {
-                walk.ranges[first..].reverse();
-            }
+            let ranges = way.intervals.iter().map(|interval| interval.range(prefix, descending));
+            walk.ranges.extend(ranges);
         }
         walk
     }
@@ -163,6 +159,16 @@ impl Narrowing {
     fn new(intervals: Vec<Interval>, used: Vec<usize>, exact: Vec<usize>) -> Self {
         let points = intervals.iter().all(Interval::is_point);
         Narrowing { intervals, points, used, exact }
+    }
+
+    /// One interval instead of several: it then says less than the conditions.
+    fn joined(mut self) -> Option<Self> {
+        if self.intervals.len() > 1 {
+            self.exact.clear();
+        }
+        self.points = false;
+        self.intervals = vec![Interval::hull(&self.intervals)?];
+        Some(self)
     }
 
     /// Whether a single value is left.
