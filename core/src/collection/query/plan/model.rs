@@ -297,7 +297,7 @@ fn document(arrays: bool) -> impl Strategy<Value = Object> {
 
 fn records(arrays: bool) -> impl Strategy<Value = BTreeMap<u64, Record>> {
     let gaps = (1..3_u64, 0..3_i64, document(arrays));
-    (prop::collection::vec(gaps, 0..14), any::<u64>()).prop_map(|(rows, seed)| {
+    (prop::collection::vec(gaps, 0..17), any::<u64>()).prop_map(|(rows, seed)| {
         let (mut seq, mut time_us) = (0, 0);
         let row = |(at, (gap, pause, document)): (usize, (u64, i64, Object))| {
             seq += gap;
@@ -312,7 +312,9 @@ fn records(arrays: bool) -> impl Strategy<Value = BTreeMap<u64, Record>> {
 
 /// The fields of an index, some descending, and whether it is sparse.
 fn index() -> impl Strategy<Value = (Vec<String>, bool)> {
-    let paths = prop::sample::subsequence(PATHS.to_vec(), 1..4).prop_shuffle();
+    let wide = prop::sample::subsequence(PATHS.to_vec(), 1..4).prop_shuffle();
+    let few = prop::sample::subsequence(vec!["a", "b"], 1..3).prop_shuffle();
+    let paths = prop_oneof![wide, few];
     (paths, prop::collection::vec(any::<bool>(), 3), any::<bool>()).prop_map(
         |(paths, directions, sparse)| {
             let sign = |down: &bool| if *down { "-" } else { "" };
@@ -329,6 +331,7 @@ fn operators() -> impl Strategy<Value = Object> {
         1 => value(true).prop_map(|value| ("$ne", value)),
         6 => (select(vec!["$gt", "$gte", "$lt", "$lte"]), comparable),
         3 => prop::collection::vec(value(true), 0..4).prop_map(|list| ("$in", Value::Array(list))),
+        2 => prop::collection::vec(0..4_i64, 2..4).prop_map(|list| ("$in", Value::from(list))),
         1 => prop::collection::vec(scalar(), 0..3).prop_map(|list| ("$nin", Value::Array(list))),
         2 => any::<bool>().prop_map(|there| ("$exists", Value::Bool(there))),
         2 => select(vec!["", "a", "ab"]).prop_map(|text| ("$prefix", Value::from(text))),
@@ -397,7 +400,10 @@ fn sort() -> impl Strategy<Value = Vec<String>> {
     let names = [&PATHS[..], &["$key", "$key", "$seq", "$seq", "$time", "$time"]].concat();
     let field = (select(names), any::<bool>())
         .prop_map(|(name, down)| format!("{}{name}", if down { "-" } else { "" }));
-    prop::collection::vec(field, 0..4).prop_map(|fields| {
+    let own = (select(vec!["$seq", "$time", "$key"]), any::<bool>())
+        .prop_map(|(name, down)| vec![format!("{}{name}", if down { "-" } else { "" })]);
+    let fields = prop_oneof![3 => prop::collection::vec(field, 0..4), 1 => own];
+    fields.prop_map(|fields| {
         let mut seen = BTreeSet::new();
         let new = |field: &String| seen.insert(field.trim_start_matches('-').to_owned());
         fields.into_iter().filter(new).collect()
