@@ -16,8 +16,11 @@ use super::{Access, Draft, IndexStat, RunBy, Runs, Statistics};
 use crate::document::Object;
 use crate::limits::{PLAN_RANGES_BYTES_MAX, PLAN_RANGES_MAX};
 
-/// Values looked at, over all branches of a choice, before it is not worth planning.
-const CHOICE_WORK_MAX: usize = 100_000;
+/// Values looked at over all branches of all choices and indexes: planning takes milliseconds, whatever
+/// the filter. Choices beyond are checked record by record.
+pub(super) const CHOICE_WORK_MAX: usize = 100_000;
+/// Branches of a choice that are kept for people.
+const SHOWN_BRANCHES_MAX: usize = 20;
 /// Ranges whose entries are counted; of more, as many are taken as a sample.
 const COUNTED_RANGES_MAX: usize = 64;
 
@@ -26,6 +29,7 @@ pub(super) fn drafts(
     sort: &Sort,
     index: &IndexStat<'_>,
     statistics: &dyn Statistics,
+    work: &mut usize,
 ) -> Vec<Draft> {
     let paths: Vec<&FieldPath> = index.fields.fields().iter().map(|field| &field.path).collect();
     if index.sparse && filter.may_match_missing(&paths) {
@@ -41,7 +45,13 @@ pub(super) fn drafts(
         })
         .collect();
     for (place, branches) in conditions.choices() {
-        drafts.extend(choice(index, filter, &conditions, place, branches, sort, statistics));
+        let needed = branches.len().saturating_mul(conditions.values());
+        let Some(left) = work.checked_sub(needed) else { continue };
+        *work = left;
+        if let Some((walk, exact, shown)) = union(index, &conditions, place, branches) {
+            let residual = if exact { Filter::all() } else { filter.clone() };
+            drafts.extend(draft(index, walk, residual, shown, sort, statistics));
+        }
     }
     drafts
 }
@@ -278,39 +288,39 @@ fn count(index: &IndexStat<'_>, ranges: &[ByteRange], statistics: &dyn Statistic
     u64::try_from(all).unwrap_or(u64::MAX)
 }
 
-/// A choice of which every branch bounds the index: the union of their ranges.
-fn choice(
+/// The ranges of a choice of which every branch bounds the index; whether they say all of the filter;
+/// and the conditions of the branches.
+fn union(
     index: &IndexStat<'_>,
-    filter: &Filter,
     conditions: &Conjunction<'_>,
     place: usize,
     branches: &[Node],
-    sort: &Sort,
-    statistics: &dyn Statistics,
-) -> Option<Draft> {
-    if branches.len().saturating_mul(conditions.values()) > CHOICE_WORK_MAX {
-        return None;
-    }
-    let (mut ranges, mut bytes) = (Vec::new(), 0);
-    let (mut shown, mut exact, mut fields) = (Vec::new(), true, usize::MAX);
+) -> Option<(Walk, bool, Vec<Object>)> {
+    let mut all = Walk {
+        ranges: Vec::new(),
+        fields: index.fields.fields().len(),
+        pinned: vec![false; index.fields.fields().len()],
+        used: Vec::new(),
+        exact: Vec::new(),
+    };
+    let (mut exact, mut bytes, mut shown) = (true, 0, Vec::new());
     for branch in branches {
         let chosen = conditions.choosing(place, branch);
         let walk = walks(index, &chosen).into_iter().next()?;
         if walk.fields == 0 {
             return None;
         }
-        fields = fields.min(walk.fields);
-        exact &= chosen.without(&walk.exact).is_all();
+        all.fields = all.fields.min(walk.fields);
+        exact &= chosen.is_all_of(&walk.exact);
         bytes += walk.ranges.iter().map(|range| range.from.len() + range.to.len()).sum::<usize>();
-        ranges.extend(walk.ranges);
-        if ranges.len() > PLAN_RANGES_MAX || bytes > 2 * PLAN_RANGES_BYTES_MAX {
+        all.ranges.extend(walk.ranges);
+        if all.ranges.len() > PLAN_RANGES_MAX || bytes > 2 * PLAN_RANGES_BYTES_MAX {
             return None;
         }
-        shown.push(chosen.shown(&walk.used));
+        if shown.len() < SHOWN_BRANCHES_MAX {
+            shown.push(chosen.shown(&walk.used));
+        }
     }
-    let pinned = vec![false; index.fields.fields().len()];
-    let ranges = interval::union(ranges);
-    let walk = Walk { ranges, fields, pinned, used: Vec::new(), exact: Vec::new() };
-    let residual = if exact { Filter::all() } else { filter.clone() };
-    draft(index, walk, residual, shown, sort, statistics)
+    all.ranges = interval::union(all.ranges);
+    Some((all, exact, shown))
 }

@@ -465,6 +465,9 @@ proptest! {
             for draft in &drafts {
                 model.check(draft, &sort, &expected);
             }
+            let counted = plan_count(&filter, &stats, &statistics);
+            let unsorted = super::drafts(&filter, &Sort::default(), &stats, &statistics);
+            prop_assert!(unsorted.iter().any(|draft| draft.access == counted.access));
             let chosen = plan(&filter, &sort, case.limit, &stats, &statistics);
             prop_assert!(drafts.iter().any(|draft| draft.access == chosen.access));
             Document::from_value(&chosen.explain()).unwrap();
