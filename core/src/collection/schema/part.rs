@@ -35,7 +35,7 @@ pub(super) struct Part<'s> {
     pub(super) pattern: Option<Arc<Pattern>>,
     /// The values of `enum`, sorted by `order::compare`.
     pub(super) choices: Option<Arc<[Value]>>,
-    /// In the order of an object's fields.
+    /// In the order of an object's fields, as are the required names.
     pub(super) properties: Vec<(Arc<str>, PartId)>,
     pub(super) required: Vec<Arc<str>>,
     pub(super) additional: Option<PartId>,

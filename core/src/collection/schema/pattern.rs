@@ -1,7 +1,8 @@
 //! The patterns of a schema: regular expressions that are searched for in a text, in time linear in
-//! the text. The syntax is that of the `regex` crate, read as ECMA-262 reads it where JSON Schema
-//! says so: `\d`, `\w` and `\b` know ASCII only. Texts, programs and memory are bounded; look-around
-//! and back-references, which no linear matcher has, are refused when the schema is compiled.
+//! the text. The syntax is that of the `regex` crate; its classes mean what ECMA-262 says, as JSON
+//! Schema recommends: `\d`, `\w` and `\b` know ASCII only. Texts, programs and memory are bounded;
+//! look-around and back-references, which no linear matcher has, are refused when the schema is
+//! compiled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ impl<'s> Patterns<'s> {
     }
 }
 
-/// Writes the classes that ECMA-262 confines to ASCII as such. None of the replacements depends on
+/// Writes the classes that ECMA-262 understands otherwise as it understands them. None of the replacements depends on
 /// where it stands: a set may stand in a set, and a boundary in a set is refused as it was before.
 fn translate(text: &str) -> String {
     let mut translated = String::with_capacity(text.len());
@@ -103,6 +104,8 @@ fn translate(text: &str) -> String {
             Some('D') => translated.push_str("[^0-9]"),
             Some('w') => translated.push_str("[0-9A-Za-z_]"),
             Some('W') => translated.push_str("[^0-9A-Za-z_]"),
+            Some('s') => translated.push_str(r"[\t-\r\p{Zs}\u{2028}\u{2029}\u{FEFF}]"),
+            Some('S') => translated.push_str(r"[^\t-\r\p{Zs}\u{2028}\u{2029}\u{FEFF}]"),
             // `\b{start}` is another assertion and no repetition.
             Some(boundary @ ('b' | 'B')) if rest.peek() != Some(&'{') => {
                 translated.push_str("(?-u:\\");
@@ -147,6 +150,7 @@ mod tests {
             (r"\\d", r"\d", "1"),
             (r"^.$", "ä", "ää"),
             (r"^\s$", "\u{2003}", "x"),
+            (r"^[\s-]+\S$", "\u{FEFF}-\tx", "x "),
             (r"^\p{L}$", "я", "1"),
             (r"^\u00e4\/$", "ä/", "a/"),
             (r"^\u{1F980}$", "🦀", "a"),

@@ -198,8 +198,16 @@ fn required_fields_exist_be_they_null() {
     let error = breaks(&schema, r#"{"n":{},"a":1}"#);
     assert_eq!(places(&error), [("n.c", "required"), ("bb", "required")]);
     assert_eq!(error.errors()[0].found, "nothing");
+    // Names of any lengths, in any order.
+    let schema = super::schema(r#"{"required":["ccc","bb","dddd","a"]}"#);
+    let error = breaks(&schema, r#"{"bb":1}"#);
+    assert_eq!(
+        places(&error).iter().map(|(path, _)| *path).collect::<Vec<_>>(),
+        ["a", "ccc", "dddd"]
+    );
     // Required of an object only.
-    checked(&schema, r#"{"a":1,"bb":2,"n":[]}"#);
+    let schema = super::schema(r#"{"properties":{"n":{"required":["c"]}}}"#);
+    checked(&schema, r#"{"n":[]}"#);
 }
 
 #[test]
