@@ -24,10 +24,13 @@ pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 /// Nesting of arrays and objects in a schema, and `$ref`s in a row: bounds the compiler's recursion.
 pub const SCHEMA_DEPTH_MAX: usize = 64;
-/// Nodes and edges of a compiled schema, and steps to build or compare them: where `$ref`s stand
+/// Nodes and edges of a compiled schema, and steps to build them: where `$ref`s stand
 /// beside other keywords, the schemas that apply together could multiply without end. A flat schema
 /// of the maximal size needs about two thirds.
 pub const SCHEMA_NODES_MAX: usize = 1 << 18;
+/// Steps to compare two schemas: both of the maximal size and flat take about a third; only those
+/// whose parts can pair up in many ways take more, and are reported as incompatible.
+pub const SCHEMA_COMPARE_STEPS_MAX: usize = 1 << 20;
 /// The text of a pattern: two bytes like `\w` become kilobytes before any other limit sees them.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024;
 /// The programs of all patterns of a schema: bounds what repetitions of repetitions grow to, and how

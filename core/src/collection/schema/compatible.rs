@@ -20,7 +20,7 @@ use super::node::{ANYTHING, NOTHING, Node, NodeId};
 use super::order::{self, Number};
 use crate::document::Value;
 use crate::error::Violation;
-use crate::limits::{SCHEMA_NODES_MAX, VIOLATION_FOUND_CHARS_MAX};
+use crate::limits::{SCHEMA_COMPARE_STEPS_MAX, VIOLATION_FOUND_CHARS_MAX};
 
 /// One side of the comparison.
 #[derive(Clone, Copy)]
@@ -46,8 +46,9 @@ pub(super) fn compare(older: Side<'_>, newer: Side<'_>) -> Vec<Violation> {
     while next < comparison.steps.len() && !comparison.findings.is_full() {
         comparison.compare_pair(next, Kinds::ALL);
         next += 1;
-        if comparison.work > SCHEMA_NODES_MAX {
-            let found = format!("schemas that take more than {SCHEMA_NODES_MAX} steps to compare");
+        if comparison.work > SCHEMA_COMPARE_STEPS_MAX {
+            let found =
+                format!("schemas that take more than {SCHEMA_COMPARE_STEPS_MAX} steps to compare");
             comparison.add(String::new(), "$ref", found);
             break;
         }

@@ -61,18 +61,16 @@ impl<'s> Patterns<'s> {
             return Err(format!("{} bytes, the limit is {SCHEMA_PATTERN_BYTES_MAX}", text.len()));
         }
         let translated = translate(text);
-        for limit in [64 << 10, 512 << 10, 4 << 20, SCHEMA_PATTERN_PROGRAM_BYTES_MAX] {
+        let mut limit = SCHEMA_PATTERN_PROGRAM_BYTES_MAX / 512;
+        while self.bytes_left > 0 {
             let bytes = limit.min(self.bytes_left);
-            if bytes == 0 {
-                break;
-            }
             let made = RegexBuilder::new(&translated)
                 .size_limit(bytes)
                 .dfa_size_limit(SCHEMA_PATTERN_CACHE_BYTES_MAX)
                 .nest_limit(SCHEMA_DEPTH_MAX as u32)
                 .build();
             match made {
-                Err(regex::Error::CompiledTooBig(_)) if limit < self.bytes_left => {}
+                Err(regex::Error::CompiledTooBig(_)) if limit < self.bytes_left => limit *= 2,
                 Err(regex::Error::CompiledTooBig(_)) => self.bytes_left = 0,
                 other => {
                     self.bytes_left -= bytes;
