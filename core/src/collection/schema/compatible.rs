@@ -1,12 +1,12 @@
 //! Comparing two schemas: what could the newer refuse that the older accepts? A simulation of one
 //! automaton by the other (Milner, "An algebraic definition of simulation between programs", 1971):
-//! the pair of nodes responsible for one value is compared, then the pairs for its fields and items,
-//! each pair once. The answer is conservative: what it cannot decide it reports, so that an empty
-//! answer is a promise.
+//! the pair of nodes responsible for one value is compared, then the pairs for its fields and its
+//! items, each pair once. The answer is conservative: what it cannot decide it reports, so that an
+//! empty answer is a promise.
 //!
-//! The claim for a pair is: whatever value the older node accepts after filling in its defaults, the
-//! newer accepts after filling in its own. A default satisfies the schema of its field (the compiler
-//! makes sure), so a missing field that the newer schema fills in is never the fault.
+//! The claim for a pair is: whatever value the older node accepts after filling in its defaults,
+//! the newer accepts after filling in its own. A default satisfies the schema of its field (the
+//! compiler makes sure), so a missing field that the newer schema fills in is never the fault.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

@@ -1,6 +1,6 @@
 //! One schema as it is written: an object or boolean somewhere in the source, each keyword read by
-//! itself. Parts know their place, so that faults can name it as a JSON pointer; that the pointer is
-//! built only for a fault keeps long names from being repeated for every schema below them.
+//! itself. Parts know their place, so that faults can name it as a JSON pointer; that the pointer
+//! is built only for a fault keeps long names from being repeated for every schema below them.
 
 use std::fmt;
 use std::sync::Arc;

@@ -81,14 +81,15 @@ impl<'s> Patterns<'s> {
             }
         }
         Err(format!(
-            "more than the {SCHEMA_PATTERN_PROGRAM_BYTES_MAX} bytes that the programs of all patterns \
-             of a schema may take"
+            "more than the {SCHEMA_PATTERN_PROGRAM_BYTES_MAX} bytes that the programs of all \
+             patterns of a schema may take"
         ))
     }
 }
 
-/// Writes the classes that ECMA-262 understands otherwise as it understands them. None of the replacements depends on
-/// where it stands: a set may stand in a set, and a boundary in a set is refused as it was before.
+/// Writes the classes that ECMA-262 understands otherwise as it understands them. No replacement
+/// depends on where it stands: a set may stand in a set, and a boundary in a set is refused as it
+/// was before.
 fn translate(text: &str) -> String {
     let mut translated = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
