@@ -257,7 +257,9 @@ fn the_example_of_the_documentation_is_true() {
     let written = Document::from_json(inline[1]).unwrap();
     assert_eq!(schema.check(Document::from_json(inline[0]).unwrap()).unwrap(), written);
     let error = breaks(&schema, inline[2]);
-    for (violation, line) in error.errors().iter().zip(text.lines().skip_while(|l| *l != "|---|---|---|").skip(1)) {
+    for (violation, line) in
+        error.errors().iter().zip(text.lines().skip_while(|l| *l != "|---|---|---|").skip(1))
+    {
         let Violation { path, rule, found } = violation;
         assert_eq!(line, format!("| `{path}` | `{rule}` | `{found}` |"));
     }
