@@ -54,18 +54,22 @@ pub const PLAN_RANGES_MAX: usize = FILTER_VALUES_MAX;
 pub const PLAN_RANGES_BYTES_MAX: usize = 4 << 20;
 /// The position in a cursor: an index key with room to spare; it travels in URLs and bodies.
 pub const CURSOR_POSITION_BYTES_MAX: usize = 32 << 10;
-/// A schema in canonical encoding: it is one record of the system collection and read at every open.
+/// A schema in canonical encoding: it stands in a record of the system collection and is read at
+/// every open.
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
-/// Nesting of arrays and objects in a schema, and `$ref`s in a row: bounds the compiler's recursion.
+/// Nesting of arrays and objects in a schema, and `$ref`s in a row: bounds recursion and chains.
 pub const SCHEMA_DEPTH_MAX: usize = 64;
-/// Nodes and edges of a compiled schema, and steps to build or compare them: where `$ref`s stand
+/// Nodes and edges of a compiled schema, and steps to build them: where `$ref`s stand
 /// beside other keywords, the schemas that apply together could multiply without end. A flat schema
 /// of the maximal size needs about two thirds.
 pub const SCHEMA_NODES_MAX: usize = 1 << 18;
+/// Steps to compare two schemas: both of the maximal size and flat take about a third; only those
+/// whose parts can pair up in many ways take more, and are reported as incompatible.
+pub const SCHEMA_COMPARE_STEPS_MAX: usize = 1 << 20;
 /// The text of a pattern: two bytes like `\w` become kilobytes before any other limit sees them.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024;
-/// The programs of all patterns of a schema: bounds what repetitions of repetitions grow to, and how
-/// long compiling takes. It holds `\p{L}{1,255}`, or 512 usual patterns.
+/// The programs of all patterns of a schema: bounds what repetitions of repetitions grow to, and
+/// how long compiling takes. It holds `\p{L}{1,255}`, or 512 usual patterns.
 pub const SCHEMA_PATTERN_PROGRAM_BYTES_MAX: usize = 32 << 20;
 /// What a pattern keeps of a matching thread's work, so that the next match is faster.
 pub const SCHEMA_PATTERN_CACHE_BYTES_MAX: usize = 512 << 10;

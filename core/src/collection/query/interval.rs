@@ -159,11 +159,15 @@ impl Interval {
     fn intersection(&self, other: &Interval) -> Option<Interval> {
         let lower = if self.lower.cmp(&other.lower).is_ge() { &self.lower } else { &other.lower };
         let upper = if self.upper.cmp(&other.upper).is_le() { &self.upper } else { &other.upper };
-        lower.cmp(upper).is_lt().then(|| Interval {
-            lower: lower.clone(),
-            upper: upper.clone(),
-            // A point lies in an interval as a whole or not at all.
-            point: self.point || other.point,
+        if lower.cmp(upper).is_ge() {
+            return None;
+        }
+        // A point lies in an interval as a whole or not at all. It is taken as it is: the same place
+        // can also be written as "after" the value before it, and then the bytes are not its own.
+        let point = [self, other].into_iter().find(|interval| interval.point);
+        Some(match point {
+            Some(point) => point.clone(),
+            None => Interval::between(lower.clone(), upper.clone()),
         })
     }
 
@@ -264,6 +268,7 @@ mod tests {
             any::<bool>().prop_map(Value::Bool),
             (-2..3_i64).prop_map(Value::Int),
             (-4..5_i64).prop_map(|halves| Value::Float(halves as f64 / 2.0)),
+            Just(Value::Float(1.0_f64.next_up())),
             "[\0\u{1}ab]{0,3}".prop_map(Value::String),
             prop::collection::vec(prop_oneof![Just(0), Just(1), Just(255)], 0..3)
                 .prop_map(Value::Binary),
@@ -318,6 +323,17 @@ mod tests {
             if let Some(hull) = Interval::hull(&intervals) {
                 prop_assert!(!passes || hull.range(&prefix, descending).contains(&key));
             }
+        }
+    }
+
+    #[test]
+    fn a_value_is_itself_also_next_to_the_value_before_it() {
+        let next = Value::Float(1.0_f64.next_up());
+        for (before, value) in [(false.into(), true.into()), (Value::Int(1), next)] {
+            let above = of_test(&Test::Side(Side::Above, before));
+            let point = of_test(&Test::Equals(value));
+            assert_eq!(intersect(&above, &point), point);
+            assert_eq!(intersect(&point, &above), point);
         }
     }
 

@@ -44,6 +44,6 @@ pub use fields::Projection;
 pub use filter::Filter;
 pub use index_key::{IndexFields, IndexKeys};
 pub use path::{FieldPath, Target};
-pub use plan::{Access, IndexStat, Plan, RunBy, Runs, Statistics, plan};
+pub use plan::{Access, IndexStat, Plan, RunBy, Runs, Statistics, plan, plan_count};
 pub use sort::{Sort, SortKey};
 pub use source::{Candidate, Encoded, IndexEntry, Source};

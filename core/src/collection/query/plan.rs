@@ -30,6 +30,7 @@ pub use super::interval::ByteRange;
 use super::{Filter, IndexFields, Sort};
 use crate::document::Object;
 
+use cost::Aim;
 use order::Order;
 
 /// An index the planner may use: it must be complete at the snapshot of the query.
@@ -166,8 +167,8 @@ pub struct Plan {
     pub why: String,
     /// The name of the index.
     pub index_name: Option<String>,
-    /// The conditions that the access stands for, in the filter's own syntax: one object per
-    /// alternative.
+    /// The conditions that the access stands for, in the filter's own syntax, for people: one object
+    /// per branch of a choice, of many branches the first ones.
     pub conditions: Vec<Object>,
 }
 
@@ -194,7 +195,13 @@ pub fn plan(
     statistics: &dyn Statistics,
 ) -> Plan {
     let drafts = drafts(filter, sort, indexes, statistics);
-    cost::cheapest(drafts, limit, statistics)
+    cost::cheapest(drafts, Aim::Show { limit }, statistics)
+}
+
+/// Chooses the plan for a count: what an access decides without documents is read without them.
+pub fn plan_count(filter: &Filter, indexes: &[IndexStat<'_>], statistics: &dyn Statistics) -> Plan {
+    let drafts = drafts(filter, &Sort::default(), indexes, statistics);
+    cost::cheapest(drafts, Aim::Count, statistics)
 }
 
 /// All ways of answering that are worth a comparison; reading the whole ledger is always among them,
@@ -209,8 +216,9 @@ fn drafts(
         return vec![Draft::nothing("the filter accepts no record")];
     }
     let mut drafts = own::drafts(filter, sort, statistics);
+    let mut work = index::CHOICE_WORK_MAX;
     for index in indexes {
-        drafts.extend(index::drafts(filter, sort, index, statistics));
+        drafts.extend(index::drafts(filter, sort, index, statistics, &mut work));
     }
     drafts
 }

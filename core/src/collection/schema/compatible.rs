@@ -1,12 +1,12 @@
 //! Comparing two schemas: what could the newer refuse that the older accepts? A simulation of one
 //! automaton by the other (Milner, "An algebraic definition of simulation between programs", 1971):
-//! the pair of nodes responsible for one value is compared, then the pairs for its fields and items,
-//! each pair once. The answer is conservative: what it cannot decide it reports, so that an empty
-//! answer is a promise.
+//! the pair of nodes responsible for one value is compared, then the pairs for its fields and its
+//! items, each pair once. The answer is conservative: what it cannot decide it reports, so that an
+//! empty answer is a promise.
 //!
-//! The claim for a pair is: whatever value the older node accepts after filling in its defaults, the
-//! newer accepts after filling in its own. A default satisfies the schema of its field (the compiler
-//! makes sure), so a missing field that the newer schema fills in is never the fault.
+//! The claim for a pair is: whatever value the older node accepts after filling in its defaults,
+//! the newer accepts after filling in its own. A default satisfies the schema of its field (the
+//! compiler makes sure), so a missing field that the newer schema fills in is never the fault.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use super::node::{ANYTHING, NOTHING, Node, NodeId};
 use super::order::{self, Number};
 use crate::document::Value;
 use crate::error::Violation;
-use crate::limits::{SCHEMA_NODES_MAX, VIOLATION_FOUND_CHARS_MAX};
+use crate::limits::{SCHEMA_COMPARE_STEPS_MAX, VIOLATION_FOUND_CHARS_MAX};
 
 /// One side of the comparison.
 #[derive(Clone, Copy)]
@@ -46,8 +46,9 @@ pub(super) fn compare(older: Side<'_>, newer: Side<'_>) -> Vec<Violation> {
     while next < comparison.steps.len() && !comparison.findings.is_full() {
         comparison.compare_pair(next, Kinds::ALL);
         next += 1;
-        if comparison.work > SCHEMA_NODES_MAX {
-            let found = format!("schemas that take more than {SCHEMA_NODES_MAX} steps to compare");
+        if comparison.work > SCHEMA_COMPARE_STEPS_MAX {
+            let found =
+                format!("schemas that take more than {SCHEMA_COMPARE_STEPS_MAX} steps to compare");
             comparison.add(String::new(), "$ref", found);
             break;
         }

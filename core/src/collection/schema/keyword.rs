@@ -3,8 +3,8 @@
 
 /// The words the subset reads, for messages.
 pub(super) const SUBSET: &str = "type, properties, required, default, items, \
-    additionalProperties, minLength, maxLength, pattern, minimum, maximum, enum, local $ref, $defs, \
-    and format for binary and timestamp";
+    additionalProperties, minLength, maxLength, pattern, minimum, maximum, enum, local $ref, \
+    $defs, and format for binary and timestamp";
 
 /// Words that decide what is valid, or what a reference means, and that the subset does not have:
 /// those of 2020-12, and those of earlier drafts that a writer may still expect to work. Ignoring

@@ -23,8 +23,8 @@
 //!   means both. `minimum`, `maximum` and `enum` compare numbers by value, exactly.
 //! - Binary and timestamp are words of `format`, and take the place of `string`: beside
 //!   `"type": "string"` or without any `type` they admit their own kind and refuse text, and
-//!   `"type": "string"` alone admits text only. Beside a `type` without `string` (their JSON form is
-//!   an object, but they are none) they are refused when the schema is compiled.
+//!   `"type": "string"` alone admits text only. Beside a `type` without `string` (their JSON form
+//!   is an object, but they are none) they are refused when the schema is compiled.
 //! - A `default` is filled in where its parent object exists, and before anything is checked. One
 //!   behind a `$ref` counts; the nearest wins.
 
@@ -89,8 +89,9 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Compiles a schema. `invalid_argument` lists what is wrong with it: the path is a JSON pointer
-    /// to the schema at fault within `source`, the rule is its keyword. `too_large` names a limit.
+    /// Compiles a schema. `invalid_argument` lists what is wrong with it: the path is a JSON
+    /// pointer to the schema at fault within `source`, the rule is its keyword. `too_large` names
+    /// a limit.
     pub fn compile(source: &Object) -> Result<Schema> {
         check_size(source)?;
         let mut faults = Findings::default();
@@ -135,9 +136,10 @@ impl Schema {
     }
 
     /// What in `newer` could refuse a document that `older` accepts (no older schema accepts every
-    /// document). Empty means compatible: then `newer` accepts whatever `older` does. The comparison
-    /// is conservative, so not everything it lists has a document that proves it. Paths are dotted,
-    /// with `*` for any item or any field that is not named; `found` tells the change.
+    /// document). Empty means compatible: then `newer` accepts whatever `older` does. The
+    /// comparison is conservative, so not everything it lists has a document that proves it; what
+    /// several `$ref`s lead to is listed where it is met first. Paths are dotted, with `*` for any
+    /// item or any field that is not named; `found` tells the change.
     ///
     /// A new required field that has a default is compatible, since defaults are filled in before
     /// anything is checked; so is a changed default.

@@ -1,6 +1,7 @@
-//! When two values are equal, and which is smaller: numbers by what they are worth, exactly, whether
-//! integer or float; everything else within its own kind. `enum` searches its sorted choices by this
-//! order, `minimum` and `maximum` compare by its numbers. It never rounds an integer to a float.
+//! When two values are equal, and which is smaller: numbers by what they are worth, exactly,
+//! whether integer or float; everything else within its own kind. `enum` searches its sorted
+//! choices by this order, `minimum` and `maximum` compare by its numbers. It never rounds an
+//! integer to a float.
 
 use std::cmp::Ordering;
 use std::fmt;

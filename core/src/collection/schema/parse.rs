@@ -120,7 +120,7 @@ impl<'s> Reader<'s, '_> {
             Vec::new()
         });
         let written = names.len();
-        names.sort_unstable();
+        names.sort_unstable_by(|a, b| order::compare_names(a, b));
         names.dedup();
         if names.len() < written {
             self.fault(at, "required", "each field name once", value);

@@ -1,6 +1,6 @@
 //! One schema as it is written: an object or boolean somewhere in the source, each keyword read by
-//! itself. Parts know their place, so that faults can name it as a JSON pointer; that the pointer is
-//! built only for a fault keeps long names from being repeated for every schema below them.
+//! itself. Parts know their place, so that faults can name it as a JSON pointer; that the pointer
+//! is built only for a fault keeps long names from being repeated for every schema below them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct Part<'s> {
     pub(super) pattern: Option<Arc<Pattern>>,
     /// The values of `enum`, sorted by `order::compare`.
     pub(super) choices: Option<Arc<[Value]>>,
-    /// In the order of an object's fields.
+    /// In the order of an object's fields, as are the required names.
     pub(super) properties: Vec<(Arc<str>, PartId)>,
     pub(super) required: Vec<Arc<str>>,
     pub(super) additional: Option<PartId>,

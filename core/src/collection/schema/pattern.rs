@@ -1,7 +1,8 @@
 //! The patterns of a schema: regular expressions that are searched for in a text, in time linear in
-//! the text. The syntax is that of the `regex` crate, read as ECMA-262 reads it where JSON Schema
-//! says so: `\d`, `\w` and `\b` know ASCII only. Texts, programs and memory are bounded; look-around
-//! and back-references, which no linear matcher has, are refused when the schema is compiled.
+//! the text. The syntax is that of the `regex` crate; its classes mean what ECMA-262 says, as JSON
+//! Schema recommends: `\d`, `\w` and `\b` know ASCII only. Texts, programs and memory are bounded;
+//! look-around and back-references, which no linear matcher has, are refused when the schema is
+//! compiled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,18 +61,16 @@ impl<'s> Patterns<'s> {
             return Err(format!("{} bytes, the limit is {SCHEMA_PATTERN_BYTES_MAX}", text.len()));
         }
         let translated = translate(text);
-        for limit in [64 << 10, 512 << 10, 4 << 20, SCHEMA_PATTERN_PROGRAM_BYTES_MAX] {
+        let mut limit = SCHEMA_PATTERN_PROGRAM_BYTES_MAX / 512;
+        while self.bytes_left > 0 {
             let bytes = limit.min(self.bytes_left);
-            if bytes == 0 {
-                break;
-            }
             let made = RegexBuilder::new(&translated)
                 .size_limit(bytes)
                 .dfa_size_limit(SCHEMA_PATTERN_CACHE_BYTES_MAX)
                 .nest_limit(SCHEMA_DEPTH_MAX as u32)
                 .build();
             match made {
-                Err(regex::Error::CompiledTooBig(_)) if limit < self.bytes_left => {}
+                Err(regex::Error::CompiledTooBig(_)) if limit < self.bytes_left => limit *= 2,
                 Err(regex::Error::CompiledTooBig(_)) => self.bytes_left = 0,
                 other => {
                     self.bytes_left -= bytes;
@@ -82,14 +81,15 @@ impl<'s> Patterns<'s> {
             }
         }
         Err(format!(
-            "more than the {SCHEMA_PATTERN_PROGRAM_BYTES_MAX} bytes that the programs of all patterns \
-             of a schema may take"
+            "more than the {SCHEMA_PATTERN_PROGRAM_BYTES_MAX} bytes that the programs of all \
+             patterns of a schema may take"
         ))
     }
 }
 
-/// Writes the classes that ECMA-262 confines to ASCII as such. None of the replacements depends on
-/// where it stands: a set may stand in a set, and a boundary in a set is refused as it was before.
+/// Writes the classes that ECMA-262 understands otherwise as it understands them. No replacement
+/// depends on where it stands: a set may stand in a set, and a boundary in a set is refused as it
+/// was before.
 fn translate(text: &str) -> String {
     let mut translated = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
@@ -103,6 +103,8 @@ fn translate(text: &str) -> String {
             Some('D') => translated.push_str("[^0-9]"),
             Some('w') => translated.push_str("[0-9A-Za-z_]"),
             Some('W') => translated.push_str("[^0-9A-Za-z_]"),
+            Some('s') => translated.push_str(r"[\t-\r\p{Zs}\u{2028}\u{2029}\u{FEFF}]"),
+            Some('S') => translated.push_str(r"[^\t-\r\p{Zs}\u{2028}\u{2029}\u{FEFF}]"),
             // `\b{start}` is another assertion and no repetition.
             Some(boundary @ ('b' | 'B')) if rest.peek() != Some(&'{') => {
                 translated.push_str("(?-u:\\");
@@ -147,6 +149,7 @@ mod tests {
             (r"\\d", r"\d", "1"),
             (r"^.$", "ä", "ää"),
             (r"^\s$", "\u{2003}", "x"),
+            (r"^[\s-]+\S$", "\u{FEFF}-\tx", "x "),
             (r"^\p{L}$", "я", "1"),
             (r"^\u00e4\/$", "ä/", "a/"),
             (r"^\u{1F980}$", "🦀", "a"),

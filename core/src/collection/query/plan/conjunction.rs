@@ -45,6 +45,11 @@ impl<'a> Conjunction<'a> {
         values.sum()
     }
 
+    /// Whether nothing is left to check when those at `places`, none named twice, are guaranteed.
+    pub(super) fn is_all_of(&self, places: &[usize]) -> bool {
+        places.len() == self.0.len()
+    }
+
     /// What is left to check when those at `places` are guaranteed.
     pub(super) fn without(&self, places: &[usize]) -> Filter {
         let left = self.0.iter().enumerate().filter(|(at, _)| !places.contains(at));

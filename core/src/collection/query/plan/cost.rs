@@ -2,8 +2,9 @@
 //! entry read in passing; only their relations matter.
 //!
 //! The number of matches is what a draft reads that leaves nothing to check, or else the least that
-//! any draft allows, thinned by a guess for what it leaves. If the order is right and there is a limit, reading ends after the share of
-//! entries that holds as many matches; a run is taken for the square root of all entries.
+//! any draft allows, thinned by a guess for what it leaves. If the order is right and there is a
+//! limit, reading ends after the share of entries that holds as many matches; a run is taken for the
+//! square root of all entries. Matches that are only counted are not fetched.
 
 use super::super::filter::{Node, Test};
 use super::order::Order;
@@ -22,15 +23,20 @@ const LEDGER_START: f64 = 2000.0;
 /// Sorting one record, for each doubling of their number.
 const SORT_STEP: f64 = 0.1;
 
-pub(super) fn cheapest(
-    drafts: Vec<Draft>,
-    limit: Option<u64>,
-    statistics: &dyn Statistics,
-) -> Plan {
+/// What becomes of the matches.
+#[derive(Clone, Copy)]
+pub(super) enum Aim {
+    /// They are shown, up to a limit.
+    Show { limit: Option<u64> },
+    /// They are counted.
+    Count,
+}
+
+pub(super) fn cheapest(drafts: Vec<Draft>, aim: Aim, statistics: &dyn Statistics) -> Plan {
     let matches = matches(&drafts, statistics);
     let mut best: Option<(Costs, Draft)> = None;
     for draft in drafts {
-        let costs = costs(&draft, matches, limit);
+        let costs = costs(&draft, matches, aim);
         // Of equal costs the first one stays, so that plans do not change without a reason.
         if best.as_ref().is_none_or(|(best, _)| costs.all < best.all) {
             best = Some((costs, draft));
@@ -57,13 +63,20 @@ struct Costs {
     read: f64,
 }
 
-fn costs(draft: &Draft, matches: f64, limit: Option<u64>) -> Costs {
+fn costs(draft: &Draft, matches: f64, aim: Aim) -> Costs {
     let entries = draft.entries as f64;
     let matches = matches.min(entries);
-    let wanted = limit.map_or(matches, |limit| matches.min(limit as f64));
+    let wanted = match aim {
+        Aim::Show { limit: Some(limit) } => matches.min(limit as f64),
+        Aim::Show { limit: None } | Aim::Count => matches,
+    };
     let share_read = if matches > 0.0 { wanted / matches } else { 1.0 };
     // Records whose document is needed to decide, or to sort or show a match.
-    let fetched = |read: f64, shown: f64| if draft.covered { shown } else { read };
+    let fetched = |read: f64, matching: f64| match (draft.covered, aim) {
+        (true, Aim::Count) => 0.0,
+        (true, Aim::Show { .. }) => matching,
+        (false, _) => read,
+    };
     let (read, records, sorted) = match draft.order {
         Order::Sorted => (entries * share_read, fetched(entries * share_read, wanted), 0.0),
         Order::Runs(Runs { by: RunBy::Whole, .. }) => {

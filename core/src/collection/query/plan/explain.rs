@@ -3,9 +3,6 @@
 use super::{Access, LedgerRange, Plan, RunBy};
 use crate::document::{Object, Timestamp, Value};
 
-/// Alternatives of a choice that are shown.
-const SHOWN_MAX: usize = 20;
-
 impl Plan {
     /// The plan in words and numbers: `access` (`nothing`, `ledger`, `keys`, `key range` or `index`),
     /// `index`, `ranges` (the conditions the access stands for, in the filter's own syntax),
@@ -18,8 +15,8 @@ impl Plan {
             out.insert("index", name.as_str());
         }
         if !self.conditions.is_empty() {
-            let shown = self.conditions.iter().take(SHOWN_MAX);
-            out.insert("ranges", Value::Array(shown.cloned().map(Value::Object).collect()));
+            let shown = self.conditions.iter().cloned().map(Value::Object);
+            out.insert("ranges", Value::Array(shown.collect()));
         }
         match &self.access {
             Access::Nothing => {}

@@ -16,8 +16,11 @@ use super::{Access, Draft, IndexStat, RunBy, Runs, Statistics};
 use crate::document::Object;
 use crate::limits::{PLAN_RANGES_BYTES_MAX, PLAN_RANGES_MAX};
 
-/// Values looked at, over all branches of a choice, before it is not worth planning.
-const CHOICE_WORK_MAX: usize = 100_000;
+/// Values looked at over all branches of all choices and indexes: planning takes milliseconds, whatever
+/// the filter. Choices beyond are checked record by record.
+pub(super) const CHOICE_WORK_MAX: usize = 100_000;
+/// Branches of a choice that are kept for people.
+const SHOWN_BRANCHES_MAX: usize = 20;
 /// Ranges whose entries are counted; of more, as many are taken as a sample.
 const COUNTED_RANGES_MAX: usize = 64;
 
@@ -26,6 +29,7 @@ pub(super) fn drafts(
     sort: &Sort,
     index: &IndexStat<'_>,
     statistics: &dyn Statistics,
+    work: &mut usize,
 ) -> Vec<Draft> {
     let paths: Vec<&FieldPath> = index.fields.fields().iter().map(|field| &field.path).collect();
     if index.sparse && filter.may_match_missing(&paths) {
@@ -41,7 +45,13 @@ pub(super) fn drafts(
         })
         .collect();
     for (place, branches) in conditions.choices() {
-        drafts.extend(choice(index, filter, &conditions, place, branches, sort, statistics));
+        let needed = branches.len().saturating_mul(conditions.values());
+        let Some(left) = work.checked_sub(needed) else { continue };
+        *work = left;
+        if let Some((walk, exact, shown)) = union(index, &conditions, place, branches) {
+            let residual = if exact { Filter::all() } else { filter.clone() };
+            drafts.extend(draft(index, walk, residual, shown, sort, statistics));
+        }
     }
     drafts
 }
@@ -80,42 +90,38 @@ fn walks(index: &IndexStat<'_>, conditions: &Conjunction<'_>) -> Vec<Walk> {
     };
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
     for (at, (field, ways)) in fields.iter().zip(per_field).enumerate() {
-        if ways.is_empty() {
+        if let Some(points) = ways.iter().find(|way| way.points && way.fits(&prefixes)) {
+            walk.fields = at + 1;
+            walk.pinned[at] |= points.is_one();
+            walk.used.extend(&points.used);
+            walk.exact.extend(&points.exact);
+            prefixes = points.under(&prefixes, field.descending);
+            continue;
+        }
+        let wider: Vec<Narrowing> = ways
+            .into_iter()
+            .filter_map(Narrowing::joined)
+            .filter(|way| way.fits(&prefixes))
+            .collect();
+        if wider.is_empty() {
             break;
         }
         walk.fields = at + 1;
-        let Some(points) = ways.iter().find(|way| way.points && way.fits(&prefixes)) else {
-            let ended = |way| walk.ended(way, &prefixes, field.descending);
-            return ways.into_iter().map(ended).collect();
-        };
-        walk.pinned[at] |= points.is_one();
-        walk.used.extend(&points.used);
-        walk.exact.extend(&points.exact);
-        prefixes = points.under(&prefixes, field.descending);
+        return wider.iter().map(|way| walk.ended(way, &prefixes, field.descending)).collect();
     }
     walk.ranges = prefixes.iter().map(|prefix| ByteRange::of_prefix(prefix)).collect();
     vec![walk]
 }
 
 impl Walk {
-    /// The walk that ends with what is no list of points, or one too long for all prefixes.
-    fn ended(&self, way: Narrowing, prefixes: &[Vec<u8>], descending: bool) -> Walk {
+    /// The walk that ends with one interval under each prefix.
+    fn ended(&self, way: &Narrowing, prefixes: &[Vec<u8>], descending: bool) -> Walk {
         let mut walk = self.clone();
-        let fits = way.fits(prefixes);
-        let intervals = match fits {
-            true => way.intervals,
-            false => Interval::hull(&way.intervals).into_iter().collect(),
-        };
         walk.used.extend(&way.used);
-        if fits {
-            walk.exact.extend(&way.exact);
-        }
+        walk.exact.extend(&way.exact);
         for prefix in prefixes {
-            let first = walk.ranges.len();
-            walk.ranges.extend(intervals.iter().map(|interval| interval.range(prefix, descending)));
-            if descending {
-                walk.ranges[first..].reverse();
-            }
+            let ranges = way.intervals.iter().map(|interval| interval.range(prefix, descending));
+            walk.ranges.extend(ranges);
         }
         walk
     }
@@ -163,6 +169,16 @@ impl Narrowing {
     fn new(intervals: Vec<Interval>, used: Vec<usize>, exact: Vec<usize>) -> Self {
         let points = intervals.iter().all(Interval::is_point);
         Narrowing { intervals, points, used, exact }
+    }
+
+    /// One interval instead of several: it then says less than the conditions.
+    fn joined(mut self) -> Option<Self> {
+        if self.intervals.len() > 1 {
+            self.exact.clear();
+        }
+        self.points = false;
+        self.intervals = vec![Interval::hull(&self.intervals)?];
+        Some(self)
     }
 
     /// Whether a single value is left.
@@ -272,39 +288,39 @@ fn count(index: &IndexStat<'_>, ranges: &[ByteRange], statistics: &dyn Statistic
     u64::try_from(all).unwrap_or(u64::MAX)
 }
 
-/// A choice of which every branch bounds the index: the union of their ranges.
-fn choice(
+/// The ranges of a choice of which every branch bounds the index; whether they say all of the filter;
+/// and the conditions of the branches.
+fn union(
     index: &IndexStat<'_>,
-    filter: &Filter,
     conditions: &Conjunction<'_>,
     place: usize,
     branches: &[Node],
-    sort: &Sort,
-    statistics: &dyn Statistics,
-) -> Option<Draft> {
-    if branches.len().saturating_mul(conditions.values()) > CHOICE_WORK_MAX {
-        return None;
-    }
-    let (mut ranges, mut bytes) = (Vec::new(), 0);
-    let (mut shown, mut exact, mut fields) = (Vec::new(), true, usize::MAX);
+) -> Option<(Walk, bool, Vec<Object>)> {
+    let mut all = Walk {
+        ranges: Vec::new(),
+        fields: index.fields.fields().len(),
+        pinned: vec![false; index.fields.fields().len()],
+        used: Vec::new(),
+        exact: Vec::new(),
+    };
+    let (mut exact, mut bytes, mut shown) = (true, 0, Vec::new());
     for branch in branches {
         let chosen = conditions.choosing(place, branch);
         let walk = walks(index, &chosen).into_iter().next()?;
         if walk.fields == 0 {
             return None;
         }
-        fields = fields.min(walk.fields);
-        exact &= chosen.without(&walk.exact).is_all();
+        all.fields = all.fields.min(walk.fields);
+        exact &= chosen.is_all_of(&walk.exact);
         bytes += walk.ranges.iter().map(|range| range.from.len() + range.to.len()).sum::<usize>();
-        ranges.extend(walk.ranges);
-        if ranges.len() > PLAN_RANGES_MAX || bytes > 2 * PLAN_RANGES_BYTES_MAX {
+        all.ranges.extend(walk.ranges);
+        if all.ranges.len() > PLAN_RANGES_MAX || bytes > 2 * PLAN_RANGES_BYTES_MAX {
             return None;
         }
-        shown.push(chosen.shown(&walk.used));
+        if shown.len() < SHOWN_BRANCHES_MAX {
+            shown.push(chosen.shown(&walk.used));
+        }
     }
-    let pinned = vec![false; index.fields.fields().len()];
-    let ranges = interval::union(ranges);
-    let walk = Walk { ranges, fields, pinned, used: Vec::new(), exact: Vec::new() };
-    let residual = if exact { Filter::all() } else { filter.clone() };
-    draft(index, walk, residual, shown, sort, statistics)
+    all.ranges = interval::union(all.ranges);
+    Some((all, exact, shown))
 }

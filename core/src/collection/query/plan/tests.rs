@@ -2,7 +2,7 @@
 
 use super::super::{Filter, IndexFields, Sort};
 use super::*;
-use crate::document::Document;
+use crate::document::{Document, Value};
 
 /// A collection of so many records; a range holds as many entries as its test says.
 struct Counts {
@@ -275,6 +275,52 @@ fn an_index_that_covers_the_filter_is_read_instead_of_all_documents() {
     assert_eq!(short(&plan), "ledger", "most records match, and must be read to be shown");
     let plan = planned(r#"{"b":{"$lt":3},"c":{"$eq":3}}"#, &[], None, &[on(&["a", "b", "c"])]);
     assert_eq!((short(&plan).as_str(), plan.covered), ("a_b_c", true));
+}
+
+#[test]
+fn a_count_reads_entries_where_showing_the_records_would_read_the_ledger() {
+    let filter = Filter::parse(&crate::doc! { "a": { "$gt": 5 } }.to_object()).unwrap();
+    let fields = IndexFields::parse(&["a"]).unwrap();
+    let index = IndexStat {
+        name: "a",
+        id: 0,
+        fields: &fields,
+        unique: false,
+        sparse: true,
+        holds_arrays: false,
+        entries: RECORDS,
+    };
+    let counts = Counts { records: RECORDS, ranges: vec![(0, RECORDS / 2)] };
+    let shown = plan(&filter, &Sort::default(), None, &[index], &counts);
+    assert_eq!(short(&shown), "ledger");
+    let counted = plan_count(&filter, &[index], &counts);
+    assert_eq!((short(&counted).as_str(), counted.covered), ("a", true));
+}
+
+#[test]
+fn planning_a_hostile_filter_is_bounded() {
+    let list: Vec<i64> = (0..9000).collect();
+    let branch = |at: i64| Value::Object(crate::doc! { "b": at, "c": at }.to_object());
+    let branches: Vec<Value> = (0..330).map(branch).collect();
+    let mut filter = crate::doc! { "a": { "$in": list } }.to_object();
+    filter.insert("$or", branches);
+    let filter = Filter::parse(&filter).unwrap();
+    let fields = IndexFields::parse(&["a", "b", "c"]).unwrap();
+    let stats: Vec<IndexStat<'_>> = (0..8)
+        .map(|id| IndexStat {
+            name: "abc",
+            id,
+            fields: &fields,
+            unique: false,
+            sparse: false,
+            holds_arrays: id % 2 == 0,
+            entries: RECORDS,
+        })
+        .collect();
+    let counts = Counts { records: RECORDS, ranges: (0..8).map(|id| (id, 1)).collect() };
+    let plan = plan(&filter, &Sort::default(), None, &stats, &counts);
+    let Access::Index { ranges, .. } = &plan.access else { panic!("{}", plan.why) };
+    assert_eq!((ranges.len(), plan.residual.is_all()), (9000, false));
 }
 
 #[test]

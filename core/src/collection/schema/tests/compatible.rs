@@ -178,8 +178,10 @@ fn referred_schemas_are_compared_where_they_are_met() {
         ["name required", "children.*.name required"]
     );
     // The same tree, unrolled once.
-    let unrolled = r##"{"type":"object","properties":{"name":{"type":"string"},"children":{"items":{"$ref":"#/$defs/n"}}},
-        "$defs":{"n":{"type":"object","properties":{"name":{"type":"string"},"children":{"items":{"$ref":"#/$defs/m"}}}},"m":{"$ref":"#/$defs/n"}}}"##;
+    let unrolled = r##"{"type":"object",
+        "properties":{"name":{"type":"string"},"children":{"items":{"$ref":"#/$defs/n"}}},
+        "$defs":{"m":{"$ref":"#/$defs/n"},"n":{"type":"object","properties":{
+            "name":{"type":"string"},"children":{"items":{"$ref":"#/$defs/m"}}}}}}"##;
     assert_eq!(between(&text, unrolled), [""; 0]);
     assert_eq!(between(unrolled, &text), ["children.* type"; 0]);
 }

@@ -29,7 +29,7 @@ fn annotations_are_kept_and_not_read() {
     let json = r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:x",
         "$comment":5,"title":"T","description":["d"],"examples":[{"allOf":[1]}],"deprecated":true,
         "readOnly":false,"writeOnly":1,"contentEncoding":"base64","contentMediaType":"text/plain",
-        "contentSchema":{"not":{}},"$vocabulary":{},"x-mine":{"anyOf":[]},"unknown":{"type":"wrong"},
+        "contentSchema":{"not":{}},"$vocabulary":{},"x-mine":{"anyOf":[]},"unknown":{"type":0},
         "properties":{"allOf":{"title":"a field of that name"},"$id":true},"default":{"anyOf":1}}"#;
     let schema = schema(json);
     assert_eq!(schema.source(), &object(json));

@@ -198,8 +198,16 @@ fn required_fields_exist_be_they_null() {
     let error = breaks(&schema, r#"{"n":{},"a":1}"#);
     assert_eq!(places(&error), [("n.c", "required"), ("bb", "required")]);
     assert_eq!(error.errors()[0].found, "nothing");
+    // Names of any lengths, in any order.
+    let schema = super::schema(r#"{"required":["ccc","bb","dddd","a"]}"#);
+    let error = breaks(&schema, r#"{"bb":1}"#);
+    assert_eq!(
+        places(&error).iter().map(|(path, _)| *path).collect::<Vec<_>>(),
+        ["a", "ccc", "dddd"]
+    );
     // Required of an object only.
-    checked(&schema, r#"{"a":1,"bb":2,"n":[]}"#);
+    let schema = super::schema(r#"{"properties":{"n":{"required":["c"]}}}"#);
+    checked(&schema, r#"{"n":[]}"#);
 }
 
 #[test]
@@ -214,7 +222,8 @@ fn all_violations_come_at_once_with_what_was_found() {
     );
     let error = breaks(
         &schema,
-        r#"{"age":-1.5,"name":"x","tags":["a","c",{"k":null}],"at":"now","zzz":{"$binary":"AA=="}}"#,
+        r#"{"age":-1.5,"name":"x","tags":["a","c",{"k":null}],"at":"now",
+            "zzz":{"$binary":"AA=="}}"#,
     );
     let found: Vec<Violation> = error.errors().to_vec();
     let expected = [
@@ -238,6 +247,23 @@ fn all_violations_come_at_once_with_what_was_found() {
         error.detail(),
         "the document breaks the schema: at: format: expected timestamp, found \"now\" (9 in all)"
     );
+}
+
+#[test]
+fn the_example_of_the_documentation_is_true() {
+    let text = include_str!("../../../../../docs/schema.md");
+    let schema = schema(text.split("```json").nth(1).unwrap().split("```").next().unwrap());
+    let inline: Vec<&str> = text.split('`').filter(|code| code.starts_with("{\"")).collect();
+    let written = Document::from_json(inline[1]).unwrap();
+    assert_eq!(schema.check(Document::from_json(inline[0]).unwrap()).unwrap(), written);
+    let error = breaks(&schema, inline[2]);
+    for (violation, line) in
+        error.errors().iter().zip(text.lines().skip_while(|l| *l != "|---|---|---|").skip(1))
+    {
+        let Violation { path, rule, found } = violation;
+        assert_eq!(line, format!("| `{path}` | `{rule}` | `{found}` |"));
+    }
+    assert_eq!(error.errors().len(), 4);
 }
 
 #[test]

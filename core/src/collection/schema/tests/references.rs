@@ -21,9 +21,11 @@ fn a_reference_leads_to_any_place_of_a_schema() {
             "a/b~c dé":{"$defs":{"e":{"type":"integer"}}}},
         "definitions":{"n":{"type":"number"}}}"##,
     );
-    let good = r#"{"no1":1,"def":"a","old":1.5,"yes":[],"null":null,"list":[true],"odd":1,"root":{"def":"b"},"dotted":"d","sibling":false}"#;
+    let good = r#"{"no1":1,"def":"a","old":1.5,"yes":[],"null":null,"list":[true],
+        "odd":1,"root":{"def":"b"},"dotted":"d","sibling":false}"#;
     checked(&schema, good);
-    let bad = r#"{"no":1,"def":1,"old":"1","yes":[],"null":0,"list":[0],"odd":1.5,"root":{"def":2},"dotted":0,"sibling":1}"#;
+    let bad = r#"{"no":1,"def":1,"old":"1","yes":[],"null":0,"list":[0],
+        "odd":1.5,"root":{"def":2},"dotted":0,"sibling":1}"#;
     let error = breaks(&schema, bad);
     let expected = [
         ("no", "properties"),
@@ -64,7 +66,8 @@ fn a_reference_that_leads_nowhere_is_refused() {
         "#/$defs/a%",
     ] {
         let json = format!(
-            r#"{{"properties":{{"v":{{"$ref":"{text}"}}}},"$defs":{{"a":true}},"x-defs":{{"a":{{}}}}}}"#
+            r#"{{"properties":{{"v":{{"$ref":"{text}"}}}},"$defs":{{"a":true}},
+                "x-defs":{{"a":{{}}}}}}"#
         );
         let error = refused(&json);
         assert_eq!(places(&error), [("/properties/v", "$ref")], "{text}");
