@@ -91,6 +91,15 @@ impl View {
 
     /// Chooses how to answer a query.
     pub fn plan(&self, query: &Query) -> Result<(Plan, Option<Arc<Index>>)> {
+        self.plan_with(|stats, figures| {
+            query::plan(&query.filter, &query.sort, query.limit, stats, figures)
+        })
+    }
+
+    fn plan_with(
+        &self,
+        choose: impl FnOnce(&[IndexStat<'_>], &dyn Statistics) -> Plan,
+    ) -> Result<(Plan, Option<Arc<Index>>)> {
         let indexes = self.ready_indexes();
         let arrays = indexes
             .iter()
@@ -111,7 +120,7 @@ impl View {
             })
             .collect();
         let figures = Figures { view: self, indexes: &indexes };
-        let plan = query::plan(&query.filter, &query.sort, query.limit, &stats, &figures);
+        let plan = choose(&stats, &figures);
         let used = match &plan.access {
             Access::Index { index, .. } => indexes.get(*index).cloned(),
             _ => None,
@@ -154,9 +163,8 @@ impl View {
         if filter.is_all() {
             return Ok(self.keys);
         }
-        let query =
-            Query { filter: filter.clone(), sort: Sort::default(), limit: None, after_seq: None };
-        let (plan, index) = self.plan(&query)?;
+        let (plan, index) =
+            self.plan_with(|stats, figures| query::plan_count(filter, stats, figures))?;
         if let Some(index) = &index {
             index.uses.fetch_add(1, Ordering::Relaxed);
         }
