@@ -86,6 +86,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
             open_log(&shard, recovered)?;
         }
     }
+    shard.end_recovery();
     check_all_claimed(&shard, dir)?;
     if !options.read_only {
         shard.write_blocks()?;

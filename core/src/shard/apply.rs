@@ -253,7 +253,9 @@ impl Shard {
         if status == Status::Live {
             state.names.insert(descriptor.name.clone(), id);
         }
-        self.queue_builds(id, &descriptor);
+        if let Some(view) = state.collections.get(&id) {
+            self.queue_builds(&view.core, &descriptor);
+        }
         self.note_unrendered(id);
         Ok(())
     }
@@ -266,7 +268,7 @@ impl Shard {
         for wanted in descriptor.indexes.iter().filter(|index| index.is_live()) {
             next.push(match running.iter().find(|index| index.id == wanted.id) {
                 Some(index) => index.clone(),
-                None => Arc::new(Index::new(&self.env, core, wanted)?),
+                None => Arc::new(self.bring_up_index(core, wanted)?),
             });
         }
         for index in running.iter() {

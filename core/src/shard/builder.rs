@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result, Violation};
 use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
+use crate::shard::core::Core;
 use crate::shard::index::{Index, record_keys};
 use crate::shard::state::View;
 use crate::table::MemTable;
@@ -230,14 +231,15 @@ impl Shard {
     }
 
     /// Puts every index that is not complete, or not yet said to be ready, in the queue.
-    pub(super) fn queue_builds(&self, id: CollectionId, descriptor: &Descriptor) {
+    pub(super) fn queue_builds(&self, core: &Core, descriptor: &Descriptor) {
         if self.env.read_only || descriptor.status != Status::Live {
             return;
         }
         let mut builds = self.builds.lock();
-        for index in &descriptor.indexes {
-            let entry = (id, index.id);
-            if index.state == IndexState::Building && !builds.contains(&entry) {
+        for index in descriptor.indexes.iter().filter(|index| index.is_live()) {
+            let complete = core.index(index.id).is_some_and(|running| running.is_complete());
+            let entry = (core.id, index.id);
+            if (!complete || index.state == IndexState::Building) && !builds.contains(&entry) {
                 builds.push_back(entry);
             }
         }

@@ -347,10 +347,10 @@ impl Matches {
             Access::Index { ranges, reverse, distinct, .. } => {
                 let index = index.ok_or_else(|| missing_index(plan))?;
                 let mut ranges: VecDeque<_> = ranges.clone().into();
-                if let Some(leaf) = place {
-                    clip(&mut ranges, &index, leaf, *reverse)?;
-                }
                 let runs = plan.runs.filter(|_| !plan.sorted);
+                if let Some(leaf) = place {
+                    clip(&mut ranges, &index, leaf, runs, *reverse)?;
+                }
                 orders_runs = runs.is_some_and(|runs| runs.by != RunBy::Time);
                 let places = Places {
                     set: index.tables.load_full(),
@@ -514,20 +514,29 @@ fn sort_key(sort: &Sort, leaf: &StoredLeaf) -> Result<Vec<u8>> {
     sort.key_of(&encoded(leaf, &document)?)
 }
 
-/// Drops from `ranges` what lies before the place of `leaf`.
+/// Drops from `ranges` what lies before the place of `leaf`, or before its run, which is put in
+/// another order than the entries have.
 fn clip(
     ranges: &mut VecDeque<query::plan::ByteRange>,
     index: &Index,
     leaf: &StoredLeaf,
+    runs: Option<Runs>,
     reverse: bool,
 ) -> Result<()> {
     let Slot::Live { body, .. } = &leaf.slot else { return Ok(()) };
     let keys = index.fields.keys(&Document::from_trusted(body.clone()).try_to_object()?)?;
     let [key] = &keys.keys[..] else { return Ok(()) };
+    let shared = match runs.map(|runs| runs.by) {
+        None => key.len(),
+        Some(RunBy::Fields(fields)) => index.fields.prefix_bytes(key, fields).unwrap_or(0),
+        Some(RunBy::Whole | RunBy::Time) => 0,
+    };
+    // No encoded value begins with 255, so that byte is behind all that begin alike.
+    let (from, to) = (&key[..shared], [&key[..shared], &[u8::MAX]].concat());
     for range in ranges.iter_mut() {
         match reverse {
-            false if range.from < *key => range.from.clone_from(key),
-            true if range.to > *key => range.to = [&key[..], &[0]].concat(),
+            false if range.from[..] < *from => range.from = from.to_vec(),
+            true if range.to > to => range.to.clone_from(&to),
             _ => {}
         }
     }

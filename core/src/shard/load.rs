@@ -2,18 +2,20 @@
 //! where its ledger durably ends; the manifest says which tables there are and up to which sequence
 //! number they reach. What lies between is rebuilt from the ledger's leaves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::collection::{Descriptor, Status};
+use crate::collection::{Descriptor, IndexDescriptor, Status};
 use crate::disk::Access;
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
-use crate::ledger::Slot;
+use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::core::Core;
 use crate::shard::index::{Index, record_keys};
+use crate::shard::pending;
 use crate::table::{Manifest, MemTable, TableFiles, TableSet};
 
 impl Shard {
@@ -66,8 +68,10 @@ impl Shard {
         mut manifest: Manifest,
     ) -> Result<Manifest> {
         let before = manifest.indexes.len();
+        // One the descriptor does not know yet is newer than it: the log brings its act again.
         manifest.indexes.retain(|tables| {
-            descriptor.indexes.iter().any(|index| index.id == tables.id && index.is_live())
+            tables.id > descriptor.next_index_id
+                || descriptor.indexes.iter().any(|index| index.id == tables.id && index.is_live())
         });
         if manifest.indexes.len() < before && !self.env.read_only {
             self.store_manifest(core, &manifest)?;
@@ -92,6 +96,46 @@ impl Shard {
         }
         core.indexes.store(Arc::new(indexes));
         Ok(())
+    }
+
+    /// An index that an act creates. While the log is read again, the manifest may know its tables
+    /// already, and records that are indexed as they are applied may be in the ledger, so that
+    /// applying passes over them: they are found there.
+    pub(super) fn bring_up_index(&self, core: &Core, wanted: &IndexDescriptor) -> Result<Index> {
+        let index = Index::new(&self.env, core, wanted)?;
+        if !self.recovering.load(Ordering::Acquire) {
+            return Ok(index);
+        }
+        let (stored, watermark_seq) = {
+            let work = core.table_work.lock();
+            (work.manifest.index(wanted.id), work.manifest.watermark_seq)
+        };
+        let memtable = Arc::new(MemTable::new());
+        let from_seq = wanted.since_seq.max(watermark_seq);
+        let put = |leaf: &StoredLeaf| -> Result<()> {
+            let (LeafKind::Record, Slot::Live { body, .. }) = (leaf.kind, &leaf.slot) else {
+                return Ok(());
+            };
+            let mut keys =
+                index.fields.keys(&Document::from_trusted(body.clone()).try_to_object()?)?;
+            if index.sparse && keys.all_missing {
+                keys.keys.clear();
+            }
+            Index::insert(&memtable, &keys, leaf.seq);
+            Ok(())
+        };
+        for leaf in core.ledger.iter(from_seq, true) {
+            put(&leaf?)?;
+        }
+        for part in core.pending.from(from_seq) {
+            for leaf in pending::stored(&part).filter(|leaf| leaf.seq >= from_seq) {
+                put(&leaf)?;
+            }
+        }
+        let tables = TableSet::open(&index.files, &self.env.cache, &stored.tables)?;
+        index.tables.store(Arc::new(tables.with_memtable(memtable)));
+        index.built_seq.store(stored.built_seq, Ordering::Release);
+        Ok(index)
     }
 
     /// Fills the memtables with what the ledger holds from `watermark_seq` on; returns how many
@@ -170,18 +214,18 @@ impl Shard {
             Err(error) => return Err(Error::storage("list", &dir, error)),
         };
         core.index_folder_made.store(true, Ordering::Relaxed);
-        let mut live = std::collections::BTreeSet::new();
-        for index in core.indexes.load().iter() {
-            let tables = manifest.index(index.id).tables;
-            live.extend(tables.iter().map(|meta| index.files.path(meta.number)));
-        }
+        let tables = manifest.indexes.iter().flat_map(|index| &index.tables);
+        let live: BTreeSet<u32> = tables.map(|meta| meta.number).collect();
         let mut unlisted = entries.iter().map(|entry| dir.join(&entry.name)).peekable();
         if unlisted.peek().is_some() {
             // The manifest that does not list them may be a rename that is not durable yet.
             let synced = self.env.host.vfs.sync_dir(&core.dir);
             synced.map_err(|error| Error::storage("sync folder", &core.dir, error))?;
         }
-        for path in unlisted.filter(|path| TableFiles::is_index(path) && !live.contains(path)) {
+        for path in unlisted {
+            if TableFiles::index_number(&path).is_none_or(|number| live.contains(&number)) {
+                continue;
+            }
             self.env.pool.forget(&path);
             let removed = self.env.host.vfs.unlink(&path);
             removed.map_err(|error| Error::storage("remove", &path, error))?;

@@ -119,6 +119,8 @@ pub struct Shard {
     builds: Mutex<VecDeque<(CollectionId, u32)>>,
     /// Indexes that are no longer kept up and whose tables are still there.
     forgotten: Mutex<BTreeMap<(CollectionId, u32), Arc<Index>>>,
+    /// Whether the log is still being read again.
+    recovering: AtomicBool,
     /// What an opening has repaired.
     repaired: Mutex<Vec<RepairedCollection>>,
     /// Counters as they were last written down.
@@ -174,6 +176,7 @@ impl Shard {
             compactions: Mutex::default(),
             builds: Mutex::default(),
             forgotten: Mutex::default(),
+            recovering: AtomicBool::new(true),
             repaired: Mutex::default(),
             counted: Mutex::default(),
             admin: Mutex::new(()),
@@ -207,6 +210,11 @@ impl Shard {
         lane.state = Arc::new(state);
         self.state.store(lane.state.clone());
         Ok(())
+    }
+
+    /// The log was read: from here on entries are new.
+    pub fn end_recovery(&self) {
+        self.recovering.store(false, Ordering::Release);
     }
 
     /// What was repaired while opening.

@@ -206,7 +206,7 @@ impl Shard {
         let dir = core.dir.join("indexes");
         for entry in vfs.list(&dir).unwrap_or_default() {
             let path = dir.join(&entry.name);
-            if TableFiles::is_index(&path) {
+            if TableFiles::index_number(&path).is_some() {
                 remove(&path)?;
             }
         }

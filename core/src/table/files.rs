@@ -32,13 +32,11 @@ impl TableFiles {
         TableFiles { pool, dir: dir.to_owned(), owner, stem: name.to_owned(), extension: "idx" }
     }
 
-    /// Whether the path is one of a file of some index.
-    pub fn is_index(path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let number = name.strip_suffix(".idx").and_then(|stem| stem.rsplit_once('_'));
-        number.is_some_and(|(_, digits)| {
-            digits.len() >= 6 && digits.bytes().all(|digit| digit.is_ascii_digit())
-        })
+    /// The number of a file of some index, whatever its name; numbers are given once in a collection.
+    pub fn index_number(path: &Path) -> Option<u32> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".idx")?;
+        let (_, digits) = stem.rsplit_once('_').filter(|(_, digits)| digits.len() >= 6)?;
+        digits.parse().ok()
     }
 
     /// The pool that opens them.

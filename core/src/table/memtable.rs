@@ -18,8 +18,8 @@ const HEAD_BYTES: usize = 16;
 /// What a node costs beyond a key's tail: key and value (56), height and references (8), a tower of two
 /// pointers on average (16), and the allocator's own word.
 const NODE_BYTES: u64 = 56 + 8 + 16 + 8;
-/// Entries that an estimate counts one by one: some ten microseconds.
-const ESTIMATE_ENTRIES_MAX: usize = 128;
+/// Entries that an estimate counts one by one: some fifty microseconds.
+const ESTIMATE_ENTRIES_MAX: usize = 2048;
 /// The allocator's share of a tail: a word, and rounding to sixteen bytes.
 const TAIL_OVERHEAD_BYTES: u64 = 16;
 
