@@ -326,3 +326,55 @@ fn a_unique_index_over_values_that_are_not_fails_and_names_them() {
     let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
     assert!(report.is_clean(), "{:?}", report.faults);
 }
+
+#[test]
+fn counters_of_operations_and_refusals_go_on_after_reopening() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("db");
+    for round in 1..=3u64 {
+        let db = Options::new().open(&path).expect("it opens");
+        let options = CollectionOptions::new().schema(schema(&["n"]).to_object());
+        let things = db.create_collection("things", options.if_not_exists(true)).expect("made");
+        things.insert((&format!("k{round}")[..], doc! { "n": 1 })).expect("fits");
+        let refused = things.insert(("other", doc! { "n": -1 })).expect_err("breaks the schema");
+        assert_eq!(refused.code(), Code::SchemaViolation);
+        things.get("k1").expect("read").expect("there");
+        let stats = things.stats().expect("figures");
+        assert_eq!((stats.validation_accepted, stats.validation_rejected), (round, round));
+        assert_eq!(stats.operations["insert"].count, 2 * round);
+        assert_eq!(stats.operations["get"].count, round);
+        db.close().expect("it closes");
+    }
+    let db = Options::new().read_only(true).open(&path).expect("it opens to read");
+    assert_eq!(db.collection("things").stats().expect("figures").operations["insert"].count, 6);
+    let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
+    assert!(report.is_clean(), "{:?}", report.faults);
+}
+
+#[test]
+fn dropping_a_collection_ends_what_is_being_read_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = Options::new().open(folder.path().join("db")).expect("it opens");
+    let things = db.create_collection("things", CollectionOptions::new()).expect("made");
+    things.insert_many((0..2_000i64).map(|n| (format!("k{n:05}"), doc! { "n": n }))).expect("in");
+    things.create_index("by_n", &["n"], IndexOptions::default()).expect("built");
+    let mut scan = things.scan(..).into_iter();
+    let mut find = things.find(doc! { "n": { "$gte": 0 } }).expect("a query").into_iter();
+    let mut changes = things.changes(None, None).expect("changes");
+    for _ in 0..3 {
+        scan.next().expect("a record").expect("read");
+        find.next().expect("a record").expect("read");
+        changes.next().expect("a record").expect("read");
+    }
+    db.drop_collection("things", true).expect("dropped");
+    let again = db.create_collection("things", CollectionOptions::new()).expect("made again");
+    again.insert(("k00000", doc! { "other": true })).expect("inserted");
+    for ended in [scan.find(Result::is_err), find.find(Result::is_err), changes.find(Result::is_err)] {
+        let error = ended.expect("it does not go on to the end").expect_err("an error");
+        assert_eq!(error.code(), Code::CollectionNotFound);
+    }
+    assert_eq!(again.count().expect("count"), 1);
+    assert!(again.indexes().expect("indexes").is_empty(), "nothing is shared with the old one");
+    let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
+    assert!(report.is_clean(), "{:?}", report.faults);
+}

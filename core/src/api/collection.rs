@@ -246,6 +246,7 @@ impl Collection {
         Ok(Results {
             collection: self.name.clone(),
             leaves: view.leaves(after.map_or(0, |after| after.saturating_add(1))),
+            view,
             until: until.unwrap_or(u64::MAX),
             left: None,
         })

@@ -17,9 +17,6 @@ use crate::host::Background;
 use crate::proof::{self, LeafKind};
 use crate::shard::state::View;
 
-/// How long a dropped collection's bodies are kept by default.
-pub const RETENTION: Duration = Duration::from_secs(16 * 24 * 3600);
-
 impl Database {
     /// Creates a collection; with `if_not_exists` an existing one of the same settings will do.
     pub fn create_collection(&self, name: &str, options: &CollectionOptions) -> Result<View> {
@@ -95,25 +92,6 @@ impl Database {
             self.shard.purge(view.core.id)?;
         }
         Ok(tombstone)
-    }
-
-    /// Purges dropped collections whose retention is over; returns how many.
-    pub fn purge_expired(&self, retention: Duration) -> Result<usize> {
-        let _admin = self.shard.admin.lock();
-        let now_us = self.shard.env.host.clock.wall_us();
-        let mut count = 0;
-        for (id, view) in &self.shard.snapshot().collections {
-            let Some(tombstone) = &view.descriptor.tombstone else { continue };
-            let due_us = tombstone.dropped_us + retention.as_micros() as i64;
-            if view.descriptor.status == Status::Dropped && due_us <= now_us {
-                let mut descriptor = Descriptor::clone(&view.descriptor);
-                descriptor.status = Status::Purged;
-                self.shard.record_act(&descriptor, None)?;
-                self.shard.purge(*id)?;
-                count += 1;
-            }
-        }
-        Ok(count)
     }
 
     /// Waits until every sealed block of a collection is in the ledger.

@@ -104,7 +104,8 @@ fn sealer_step(shard: &Shard) -> Result<Option<u64>> {
         shard.make_restart_point()?;
     }
     let render_us = shard.render_due()?;
-    Ok([seal_us, rotate_us, render_us].into_iter().flatten().min())
+    let purge_us = shard.purge_due()?;
+    Ok([seal_us, rotate_us, render_us, purge_us].into_iter().flatten().min())
 }
 
 fn tables(shard: &Shard, stop: &AtomicBool) {

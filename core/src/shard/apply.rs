@@ -220,6 +220,12 @@ impl Shard {
     ) -> Result<()> {
         let (id, status) = (descriptor.id, descriptor.status);
         let descriptor = Arc::new(descriptor);
+        let before = state.collections.get(&id).map(|view| view.descriptor.status);
+        match (before == Some(Status::Dropped), status == Status::Dropped) {
+            (false, true) => drop(self.dropped_count.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(self.dropped_count.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
+        }
         match state.collections.get_mut(&id) {
             Some(view) => {
                 if view.descriptor.name != descriptor.name || status != Status::Live {
@@ -249,6 +255,9 @@ impl Shard {
                 };
                 state.collections.insert(id, view);
             }
+        }
+        if let Some(view) = state.collections.get(&id) {
+            view.core.dropped.store(status != Status::Live, Ordering::Release);
         }
         if status == Status::Live {
             state.names.insert(descriptor.name.clone(), id);

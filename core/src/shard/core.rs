@@ -136,6 +136,8 @@ pub struct Core {
     pub memtable_counted: AtomicU64,
     /// When the newest memtable got its first entry, monotonic microseconds; 0 if it is empty.
     pub memtable_since_us: AtomicU64,
+    /// Whether the collection was dropped: what is still being read of it ends.
+    pub dropped: AtomicBool,
     /// Whether the collection's folder is known to exist.
     pub folder_made: AtomicBool,
     /// Whether the folder of its indexes is known to exist.
@@ -185,6 +187,7 @@ impl Core {
             rotate_wanted: AtomicBool::new(false),
             memtable_counted: AtomicU64::new(0),
             memtable_since_us: AtomicU64::new(0),
+            dropped: AtomicBool::new(false),
             folder_made: AtomicBool::new(false),
             index_folder_made: AtomicBool::new(false),
         }

@@ -388,6 +388,7 @@ impl Matches {
             if let Some(leaf) = self.ready.pop_front() {
                 return Ok(Some(leaf));
             }
+            self.view.check_live()?;
             let leaf = match &mut self.source {
                 Source::Nothing => None,
                 Source::Places(_) => {
@@ -596,6 +597,7 @@ struct Sorted {
 impl Sorted {
     fn next(&mut self) -> Result<Option<StoredLeaf>> {
         if self.ready.is_empty() {
+            self.view.check_live()?;
             let seqs: Vec<u64> = self.seqs.by_ref().take(BATCH_MAX).collect();
             let mut order: Vec<usize> = (0..seqs.len()).collect();
             order.sort_unstable_by_key(|at| seqs[*at]);

@@ -119,6 +119,10 @@ pub struct Shard {
     builds: Mutex<VecDeque<(CollectionId, u32)>>,
     /// Indexes that are no longer kept up and whose tables are still there.
     forgotten: Mutex<BTreeMap<(CollectionId, u32), Arc<Index>>>,
+    /// Dropped collections that keep their bodies for a while.
+    dropped_count: AtomicU64,
+    /// When those are looked at again, monotonic microseconds.
+    next_purge_us: AtomicU64,
     /// Whether the log is still being read again.
     recovering: AtomicBool,
     /// What an opening has repaired.
@@ -176,6 +180,8 @@ impl Shard {
             compactions: Mutex::default(),
             builds: Mutex::default(),
             forgotten: Mutex::default(),
+            dropped_count: AtomicU64::new(0),
+            next_purge_us: AtomicU64::new(0),
             recovering: AtomicBool::new(true),
             repaired: Mutex::default(),
             counted: Mutex::default(),

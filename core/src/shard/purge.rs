@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crate::collection::{CollectionId, Status};
+use crate::collection::{CollectionId, Descriptor, Status};
 use crate::error::Result;
 use crate::ledger::Slot;
 use crate::proof::LeafKind;
@@ -13,7 +14,51 @@ use crate::shard::Shard;
 use crate::shard::core::Core;
 use crate::table::{Manifest, MemTable, TableSet};
 
+/// How long a dropped collection's bodies are kept.
+pub const RETENTION: Duration = Duration::from_secs(16 * 24 * 3600);
+/// How often dropped collections are looked at, while there are any.
+const LOOK_US: u64 = 3_600_000_000;
+
 impl Shard {
+    /// Purges what is due, once an hour at most; returns when to look again, monotonic microseconds,
+    /// if anything waits for it.
+    pub fn purge_due(&self) -> Result<Option<u64>> {
+        let now_us = self.env.host.clock.monotonic_us();
+        let next_us = self.next_purge_us.load(Ordering::Acquire);
+        if now_us < next_us {
+            return Ok(self.waits_for_purge().then_some(next_us));
+        }
+        self.next_purge_us.store(now_us + LOOK_US, Ordering::Release);
+        self.purge_expired(RETENTION)?;
+        Ok(self.waits_for_purge().then_some(now_us + LOOK_US))
+    }
+
+    fn waits_for_purge(&self) -> bool {
+        self.dropped_count.load(Ordering::Acquire) > 0
+    }
+
+    /// Purges dropped collections whose retention is over; returns how many.
+    pub fn purge_expired(&self, retention: Duration) -> Result<usize> {
+        if !self.waits_for_purge() {
+            return Ok(0);
+        }
+        let _admin = self.admin.lock();
+        let now_us = self.env.host.clock.wall_us();
+        let mut count = 0;
+        for (id, view) in &self.snapshot().collections {
+            let Some(tombstone) = &view.descriptor.tombstone else { continue };
+            let due_us = tombstone.dropped_us.saturating_add(retention.as_micros() as i64);
+            if view.descriptor.status == Status::Dropped && due_us <= now_us {
+                let mut descriptor = Descriptor::clone(&view.descriptor);
+                descriptor.status = Status::Purged;
+                self.record_act(&descriptor, None)?;
+                self.purge(*id)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
     /// Removes bodies, tables and memtables of a collection whose descriptor says `purged`.
     pub fn purge(&self, id: CollectionId) -> Result<()> {
         let core = self.core(id)?;

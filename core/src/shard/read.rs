@@ -64,6 +64,7 @@ impl View {
     /// The newest revision of `key`, or the one asked for.
     pub fn get(&self, key: &[u8], revision: Option<u64>) -> Result<Option<StoredLeaf>> {
         let tables = self.core.tables.load();
+        self.check_live()?;
         let hit = match revision {
             None => tables.newest(key, self.end_seq)?,
             Some(revision) => tables.exact(key, revision, self.end_seq)?,
@@ -121,6 +122,7 @@ pub struct Records {
 
 impl Records {
     fn fill(&mut self) -> Result<()> {
+        self.view.check_live()?;
         let entries: Vec<Entry> = self.entries.by_ref().take(self.batch).collect::<Result<_>>()?;
         self.batch = (self.batch * 2).min(RESOLVE_BATCH);
         let mut order: Vec<usize> = (0..entries.len()).collect();
