@@ -369,7 +369,9 @@ fn dropping_a_collection_ends_what_is_being_read_of_it() {
     db.drop_collection("things", true).expect("dropped");
     let again = db.create_collection("things", CollectionOptions::new()).expect("made again");
     again.insert(("k00000", doc! { "other": true })).expect("inserted");
-    for ended in [scan.find(Result::is_err), find.find(Result::is_err), changes.find(Result::is_err)] {
+    for ended in
+        [scan.find(Result::is_err), find.find(Result::is_err), changes.find(Result::is_err)]
+    {
         let error = ended.expect("it does not go on to the end").expect_err("an error");
         assert_eq!(error.code(), Code::CollectionNotFound);
     }

@@ -153,7 +153,7 @@ impl Question {
             }
             10 if is_text => {
                 let prefix: String = value.as_str().expect("text").chars().take(3).collect();
-                let bound = vec![Sql::Text(prefix.clone())];
+                let bound = [Sql::Text(prefix.clone())];
                 let found = some("substr(v, 1, length(?1)) = ?1").replace("?1", "?");
                 let bound = bound.iter().cloned().chain(bound.iter().cloned()).collect();
                 one(object("$prefix", prefix), found, bound)
@@ -216,8 +216,10 @@ fn order(chance: &mut Chance) -> (Vec<String>, String) {
 /// The judge: the newest revision of each key, with its sequence number.
 fn judge(collection: &Collection) -> Connection {
     let sqlite = Connection::open_in_memory().expect("SQLite opens");
-    sqlite.execute_batch("CREATE TABLE t (key TEXT PRIMARY KEY, seq INTEGER, doc TEXT)").unwrap();
-    sqlite.execute_batch("BEGIN").unwrap();
+    sqlite
+        .execute_batch("CREATE TABLE t (key TEXT PRIMARY KEY, seq INTEGER, doc TEXT)")
+        .expect("SQLite answers");
+    sqlite.execute_batch("BEGIN").expect("SQLite answers");
     for record in collection.changes(None, None).expect("changes") {
         let record = record.expect("a record");
         sqlite
@@ -228,7 +230,7 @@ fn judge(collection: &Collection) -> Connection {
             })
             .expect("SQLite takes it");
     }
-    sqlite.execute_batch("COMMIT").unwrap();
+    sqlite.execute_batch("COMMIT").expect("SQLite answers");
     sqlite
 }
 

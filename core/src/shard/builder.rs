@@ -125,7 +125,7 @@ impl Shard {
             return Ok(());
         }
         let mut manifest = work.manifest.clone();
-        let entry = manifest.index_mut(index.id);
+        let entry = manifest.index_entry(index.id);
         entry.built_seq = built_seq;
         entry.tables.extend(metas);
         self.make_folder(core)?;

@@ -91,7 +91,7 @@ impl Shard {
             live
         });
         for (index, _, metas) in &indexes {
-            manifest.index_mut(index.id).tables.extend(metas.iter().cloned());
+            manifest.index_entry(index.id).tables.extend(metas.iter().cloned());
         }
         self.store_manifest(core, &manifest)?;
         work.manifest = manifest;
@@ -232,7 +232,7 @@ impl Shard {
         let mut manifest = work.manifest.clone();
         let metas = match index {
             None => &mut manifest.tables,
-            Some(index) => &mut manifest.index_mut(index.id).tables,
+            Some(index) => &mut manifest.index_entry(index.id).tables,
         };
         match job.trivial_move {
             true => {

@@ -128,7 +128,7 @@ impl Shard {
             indexes: Vec::new(),
         };
         for ((index, first_seq), tables) in indexes.iter().zip(first_seqs).zip(written) {
-            let entry = manifest.index_mut(index.id);
+            let entry = manifest.index_entry(index.id);
             entry.built_seq = if first_seq == 0 { index.since_seq } else { 0 };
             entry.tables = tables;
         }

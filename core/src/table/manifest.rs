@@ -66,7 +66,7 @@ impl Manifest {
     }
 
     /// The entry of the index `id`, to change it.
-    pub fn index_mut(&mut self, id: u32) -> &mut IndexTables {
+    pub fn index_entry(&mut self, id: u32) -> &mut IndexTables {
         let found = self.indexes.iter().position(|index| index.id == id);
         let at = found.unwrap_or_else(|| {
             self.indexes.push(IndexTables { id, ..IndexTables::default() });
