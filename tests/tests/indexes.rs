@@ -380,3 +380,22 @@ fn dropping_a_collection_ends_what_is_being_read_of_it() {
     let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
     assert!(report.is_clean(), "{:?}", report.faults);
 }
+
+#[test]
+fn indexes_asked_for_at_once_are_each_built_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = Options::new().memory_mb(16).open(folder.path().join("db")).expect("it opens");
+    let things = db.create_collection("things", CollectionOptions::new()).expect("made");
+    let total = 60_000i64;
+    things.insert_many((0..total).map(|n| (format!("k{n:06}"), doc! { "n": n }))).expect("in");
+    let unique = IndexOptions { unique: true, background: true, ..IndexOptions::default() };
+    for (name, fields) in [("a", ["n"]), ("b", ["-n"]), ("c", ["n"])] {
+        things.create_index(name, &fields, unique.clone()).expect("asked for");
+    }
+    db.settle().expect("all is built");
+    for index in things.indexes().expect("indexes") {
+        assert_eq!((&index.state[..], index.entries), ("ready", total as u64), "{index:?}");
+    }
+    let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
+    assert!(report.is_clean(), "{:?}", report.faults);
+}

@@ -83,7 +83,13 @@ impl IntoFilter for Document {
 impl Find {
     pub(crate) fn new(view: View, filter: &Object) -> Result<Self> {
         let filter = Filter::parse(filter)?;
-        let query = Query { filter, sort: Sort::default(), limit: None, after_seq: None };
+        let query = Query {
+            filter,
+            sort: Sort::default(),
+            limit: None,
+            after_seq: None,
+            of_the_past: false,
+        };
         Ok(Find { view, query, projection: Projection::all() })
     }
 
@@ -147,6 +153,7 @@ impl Find {
             }
             find.view.end_seq = cursor.end_seq;
             find.query.after_seq = Some(cursor.last_seq);
+            find.query.of_the_past = true;
         }
         let end_seq = find.view.end_seq;
         // One more tells whether there is a next page.

@@ -15,7 +15,7 @@ use crate::proof::LeafKind;
 use crate::shard::committer::Staged;
 use crate::shard::core::{CompiledSchema, Core, SealJob};
 use crate::shard::entry::{Batch, Entry, Part, Seal};
-use crate::shard::index::{Index, record_keys};
+use crate::shard::index::{Index, enter_recovered};
 use crate::shard::pending::PendingPart;
 use crate::shard::state::{ShardState, View};
 use crate::shard::{Lane, Shard};
@@ -277,7 +277,7 @@ impl Shard {
         for wanted in descriptor.indexes.iter().filter(|index| index.is_live()) {
             next.push(match running.iter().find(|index| index.id == wanted.id) {
                 Some(index) => index.clone(),
-                None => Arc::new(self.bring_up_index(core, wanted)?),
+                None => self.bring_up_index(core, wanted)?,
             });
         }
         for index in running.iter() {
@@ -307,22 +307,22 @@ fn apply_schema(core: &Core, before: Option<&Descriptor>, now: &Descriptor) -> R
 }
 
 /// Puts the records of a part into the indexes: by the keys that were found when the part was
-/// evaluated, or found again when it is read back from the log.
+/// evaluated, or found again when it is read back from the log. Records before an index began are
+/// its builder's, also when the log brings them again.
 fn index_part(indexes: &[Arc<Index>], part: &mut Part, payload: &bytes::Bytes) -> Result<()> {
-    let memtables: Vec<_> = indexes.iter().map(|index| index.tables.load()).collect();
+    let into: Vec<_> =
+        indexes.iter().map(|index| (index.clone(), index.front(), index.since_seq)).collect();
     for (slot, seq) in part.slots.iter_mut().zip(part.first_seq..) {
         if slot.kind != LeafKind::Record {
             continue;
         }
-        let keys = match slot.index_keys.take() {
-            Some(keys) => keys,
-            None => record_keys(indexes, &Document::from_trusted(slot.body_bytes(payload)))?,
+        let Some(keys) = slot.index_keys.take() else {
+            enter_recovered(&into, seq, &slot.body_bytes(payload))?;
+            continue;
         };
-        for (index, tables) in indexes.iter().zip(&memtables) {
+        for (index, memtable, since_seq) in &into {
             let found = keys.iter().find(|(id, _)| *id == index.id);
-            // Records before it began are the builder's, also when the log brings them again.
-            if let Some((_, keys)) = found.filter(|_| seq >= index.since_seq) {
-                let memtable = tables.memtables().first().expect("a set begins with a memtable");
+            if let Some((_, keys)) = found.filter(|_| seq >= *since_seq) {
                 Index::insert(memtable, keys, seq);
             }
         }

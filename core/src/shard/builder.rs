@@ -19,6 +19,7 @@ use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::core::Core;
+use crate::shard::environment::Durability;
 use crate::shard::index::{Index, record_keys};
 use crate::shard::state::View;
 use crate::table::MemTable;
@@ -47,6 +48,9 @@ impl Shard {
         let state = self.snapshot();
         let Some(view) = state.live(id) else { return Ok(true) };
         let Some(index) = view.core.index(number) else { return Ok(true) };
+        // Another act on the collection may have queued it again while a worker is at it; that
+        // worker queues it for the next step itself.
+        let Some(_turn) = index.building.try_lock() else { return Ok(true) };
         let again = || self.builds.lock().push_back((id, number));
         let step = match index.is_complete() {
             true => Ok(Step::Complete),
@@ -119,6 +123,7 @@ impl Shard {
             false => self.write_index_memtable(view, index, memtable)?,
         };
         let tables = self.open_tables(&index.files, &metas);
+        self.sync_acts()?;
         let mut work = core.table_work.lock();
         if core.index(index.id).is_none() {
             tables.iter().for_each(|table| table.mark_obsolete());
@@ -129,7 +134,8 @@ impl Shard {
         entry.built_seq = built_seq;
         entry.tables.extend(metas);
         self.make_folder(core)?;
-        self.store_manifest(core, &manifest)?;
+        self.store_manifest(core, &manifest)
+            .inspect_err(|_| tables.iter().for_each(|table| table.mark_obsolete()))?;
         work.manifest = manifest;
         core.replace_tables(&index.tables, |set| Ok(set.with_built(tables)))?;
         index.built_seq.store(built_seq, Ordering::Release);
@@ -204,7 +210,9 @@ impl Shard {
         let Some(index) = descriptor.indexes.iter_mut().find(|index| index.id == number) else {
             return Ok(());
         };
-        if index.state != IndexState::Building {
+        // One that had to be built again may turn out not to be unique any more.
+        let fails = matches!(to, IndexState::Failed(_)) && index.is_live();
+        if index.state != IndexState::Building && !fails {
             return Ok(());
         }
         index.state = to;
@@ -214,6 +222,7 @@ impl Shard {
     /// Takes the tables of an index that is no longer kept up out of the manifest, and removes them.
     pub fn forget_index(&self, id: CollectionId, number: u32) -> Result<()> {
         let core = self.core(id)?;
+        self.sync_acts()?;
         let mut work = core.table_work.lock();
         if core.index(number).is_some() {
             return Ok(());
@@ -228,6 +237,15 @@ impl Shard {
             index.tables.load().tables().for_each(|table| table.mark_obsolete());
         }
         Ok(())
+    }
+
+    /// A manifest must not speak of an act, or keep silent after one, that a power loss could undo:
+    /// modes that do not sync each write sync the log here.
+    fn sync_acts(&self) -> Result<()> {
+        match self.env.durability {
+            Durability::Sync => Ok(()),
+            _ => self.sync_log_now(),
+        }
     }
 
     /// Puts every index that is not complete, or not yet said to be ready, in the queue.

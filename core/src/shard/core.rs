@@ -84,8 +84,8 @@ pub struct FlushUnit {
     pub indexes: Vec<(Arc<Index>, Arc<MemTable>)>,
     /// The first sequence number they do not hold.
     pub end_seq: u64,
-    /// What they were counted with in the memory budget.
-    pub counted_bytes: u64,
+    /// What they are counted with in the memory budget, until somebody takes that back.
+    pub counted_bytes: Arc<AtomicU64>,
 }
 
 /// Memtables on their way to tables.
@@ -138,6 +138,8 @@ pub struct Core {
     pub memtable_since_us: AtomicU64,
     /// Whether the collection was dropped: what is still being read of it ends.
     pub dropped: AtomicBool,
+    /// Whether its tables were purged; changes under the lock of `table_work`.
+    pub purged: AtomicBool,
     /// Whether the collection's folder is known to exist.
     pub folder_made: AtomicBool,
     /// Whether the folder of its indexes is known to exist.
@@ -188,6 +190,7 @@ impl Core {
             memtable_counted: AtomicU64::new(0),
             memtable_since_us: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
             folder_made: AtomicBool::new(false),
             index_folder_made: AtomicBool::new(false),
         }
@@ -278,7 +281,7 @@ impl Core {
             indexes.push((index.clone(), full.clone()));
             index.tables.store(Arc::new(tables.with_memtable(Arc::new(MemTable::new()))));
         }
-        let counted_bytes = self.memtable_counted.swap(0, Ordering::Relaxed);
+        let counted_bytes = AtomicU64::new(self.memtable_counted.swap(0, Ordering::Relaxed)).into();
         flushing.units.push_back(FlushUnit { primary, indexes, end_seq: next_seq, counted_bytes });
         self.memtable_since_us.store(0, Ordering::Relaxed);
         true

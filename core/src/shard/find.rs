@@ -43,6 +43,8 @@ pub struct Query {
     pub limit: Option<u64>,
     /// The sequence number of the last record of the page before.
     pub after_seq: Option<u64>,
+    /// Whether the snapshot is of the past: what is unique now need not have been then.
+    pub of_the_past: bool,
 }
 
 /// What was read to answer.
@@ -91,13 +93,14 @@ impl View {
 
     /// Chooses how to answer a query.
     pub fn plan(&self, query: &Query) -> Result<(Plan, Option<Arc<Index>>)> {
-        self.plan_with(|stats, figures| {
+        self.plan_with(query.of_the_past, |stats, figures| {
             query::plan(&query.filter, &query.sort, query.limit, stats, figures)
         })
     }
 
     fn plan_with(
         &self,
+        of_the_past: bool,
         choose: impl FnOnce(&[IndexStat<'_>], &dyn Statistics) -> Plan,
     ) -> Result<(Plan, Option<Arc<Index>>)> {
         let indexes = self.ready_indexes();
@@ -113,7 +116,7 @@ impl View {
                 name: &index.name,
                 id,
                 fields: &index.fields,
-                unique: index.unique,
+                unique: index.unique && !of_the_past,
                 sparse: index.sparse,
                 holds_arrays,
                 entries: index.tables.load().entries(),
@@ -137,7 +140,8 @@ impl View {
         let after = query.after_seq.map(|seq| self.core.read(seq)).transpose()?;
         let after_key = after.as_ref().map(|leaf| sort_key(&query.sort, leaf)).transpose()?;
         // Where records come in the order of the sort, reading begins at the place of the last one.
-        let ordered = plan.sorted || plan.runs.is_some_and(|runs| runs.by != RunBy::Whole);
+        let ordered =
+            plan.sorted || plan.runs.is_some_and(|runs| matches!(runs.by, RunBy::Fields(_)));
         let place = after.as_ref().filter(|_| ordered);
         let batch_max = query.limit.map_or(BATCH_MAX, |limit| limit.clamp(1, 128) as usize);
         let mut matches = Matches::new(self, &plan, index, place, batch_max)?;
@@ -164,7 +168,7 @@ impl View {
             return Ok(self.keys);
         }
         let (plan, index) =
-            self.plan_with(|stats, figures| query::plan_count(filter, stats, figures))?;
+            self.plan_with(false, |stats, figures| query::plan_count(filter, stats, figures))?;
         if let Some(index) = &index {
             index.uses.fetch_add(1, Ordering::Relaxed);
         }
@@ -335,13 +339,6 @@ impl Matches {
                     }
                     true => Box::new(Backward::new(view, from_seq, end_seq)),
                 };
-                let leaves: Box<dyn Iterator<Item = Result<StoredLeaf>> + Send> = match plan.runs {
-                    Some(Runs { by: RunBy::Time, newest_first }) if !plan.sorted => {
-                        orders_runs = true;
-                        Box::new(TimeRuns::new(leaves, newest_first))
-                    }
-                    _ => leaves,
-                };
                 (Source::Leaves(leaves), revisions)
             }
             Access::Index { ranges, reverse, distinct, .. } => {
@@ -351,7 +348,8 @@ impl Matches {
                 if let Some(leaf) = place {
                     clip(&mut ranges, &index, leaf, runs, *reverse)?;
                 }
-                orders_runs = runs.is_some_and(|runs| runs.by != RunBy::Time);
+                // A run that is all of the answer is sorted like any other, with a limit in bounds.
+                orders_runs = runs.is_some_and(|runs| matches!(runs.by, RunBy::Fields(_)));
                 let places = Places {
                     set: index.tables.load_full(),
                     index,
@@ -664,53 +662,5 @@ impl Iterator for Found {
             self.left = Some(0);
         }
         step.transpose()
-    }
-}
-
-/// Leaves whose order among those of one commit time is turned to the order asked for.
-struct TimeRuns {
-    leaves: Box<dyn Iterator<Item = Result<StoredLeaf>> + Send>,
-    newest_first: bool,
-    run: VecDeque<StoredLeaf>,
-    ahead: Option<StoredLeaf>,
-}
-
-impl TimeRuns {
-    fn new(
-        leaves: Box<dyn Iterator<Item = Result<StoredLeaf>> + Send>,
-        newest_first: bool,
-    ) -> Self {
-        TimeRuns { leaves, newest_first, run: VecDeque::new(), ahead: None }
-    }
-}
-
-impl Iterator for TimeRuns {
-    type Item = Result<StoredLeaf>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(leaf) = self.run.pop_front() {
-            return Some(Ok(leaf));
-        }
-        let first = match self.ahead.take() {
-            Some(leaf) => leaf,
-            None => match self.leaves.next()? {
-                Ok(leaf) => leaf,
-                Err(error) => return Some(Err(error)),
-            },
-        };
-        let mut run = vec![first];
-        for leaf in self.leaves.by_ref() {
-            match leaf {
-                Ok(leaf) if leaf.time_us == run[0].time_us => run.push(leaf),
-                Ok(leaf) => {
-                    self.ahead = Some(leaf);
-                    break;
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        run.sort_by_key(|leaf| if self.newest_first { !leaf.seq } else { leaf.seq });
-        self.run = run.into();
-        self.run.pop_front().map(Ok)
     }
 }

@@ -81,6 +81,13 @@ impl Shard {
         }
         let tables = self.open_tables(&core.files, &primary);
         let mut work = core.table_work.lock();
+        if core.purged.load(Ordering::Acquire) {
+            tables.iter().for_each(|table| table.mark_obsolete());
+            for (index, _, metas) in &indexes {
+                metas.iter().for_each(|meta| index.files.remove(meta.number));
+            }
+            return Ok(());
+        }
         let mut manifest = work.manifest.clone();
         manifest.watermark_seq = unit.end_seq;
         manifest.tables.extend(primary);
@@ -93,7 +100,13 @@ impl Shard {
         for (index, _, metas) in &indexes {
             manifest.index_entry(index.id).tables.extend(metas.iter().cloned());
         }
-        self.store_manifest(core, &manifest)?;
+        self.store_manifest(core, &manifest).inspect_err(|_| {
+            // Tried again they get other numbers, and a full disk must not fill with these.
+            tables.iter().for_each(|table| table.mark_obsolete());
+            for (index, _, metas) in &indexes {
+                metas.iter().for_each(|meta| index.files.remove(meta.number));
+            }
+        })?;
         work.manifest = manifest;
         core.replace_tables(&core.tables, |set| Ok(set.with_flushed(&unit.primary, tables, 0)))?;
         for (index, memtable, metas) in &indexes {
@@ -101,7 +114,9 @@ impl Shard {
             core.replace_tables(&index.tables, |set| Ok(set.with_flushed(memtable, tables, 0)))?;
         }
         drop(work);
-        self.env.memtable_bytes.fetch_sub(unit.counted_bytes, Ordering::Relaxed);
+        self.env
+            .memtable_bytes
+            .fetch_sub(unit.counted_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         Ok(())
     }
 
@@ -225,7 +240,8 @@ impl Shard {
         };
         let opened = self.open_tables(files, &added);
         let mut work = core.table_work.lock();
-        if index.is_some_and(|index| core.index(index.id).is_none()) {
+        let dropped = index.is_some_and(|index| core.index(index.id).is_none());
+        if dropped || core.purged.load(Ordering::Acquire) {
             opened.iter().for_each(|table| table.mark_obsolete());
             return Ok(());
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::collection::CollectionId;
 use crate::collection::index::IndexDescriptor;
@@ -46,6 +47,8 @@ pub struct Index {
     pub tables: ArcSwap<TableSet>,
     /// Old records below it are in the tables.
     pub built_seq: AtomicU64,
+    /// Held by the worker that builds it.
+    pub building: Mutex<()>,
     /// Whether the array mark was seen.
     arrays_seen: AtomicBool,
     /// Queries that used it since the database was opened.
@@ -72,6 +75,7 @@ impl Index {
             files: Arc::new(files),
             tables: ArcSwap::from_pointee(tables),
             built_seq: AtomicU64::new(0),
+            building: Mutex::new(()),
             arrays_seen: AtomicBool::new(false),
             uses: AtomicU64::new(0),
         })
@@ -141,6 +145,11 @@ impl Index {
         self.fields.to_strings().join(",")
     }
 
+    /// The memtable that takes new entries.
+    pub fn front(&self) -> Arc<MemTable> {
+        self.tables.load().memtables().first().expect("a set begins with a memtable").clone()
+    }
+
     /// About the memory of the memtable in front.
     pub fn memtable_bytes(&self) -> u64 {
         self.tables.load().memtables().first().map_or(0, |memtable| memtable.bytes())
@@ -163,6 +172,29 @@ pub fn record_keys(indexes: &[Arc<Index>], document: &Document) -> Result<Record
         keys.push((index.id, found));
     }
     Ok(keys)
+}
+
+/// Puts the record at `seq` into each index it belongs to, from `first_seq(index)` on, while a database
+/// is opened or repaired. What an index refuses is left out: it was refused when written, or the act
+/// that ends the index is still to come, or the builder meets it again and says so.
+pub fn enter_recovered(
+    indexes: &[(Arc<Index>, Arc<MemTable>, u64)],
+    seq: u64,
+    body: &bytes::Bytes,
+) -> Result<()> {
+    let mut object = None;
+    for (index, memtable, _) in indexes.iter().filter(|(.., first_seq)| seq >= *first_seq) {
+        let object = match &mut object {
+            Some(object) => object,
+            none => none.insert(Document::from_trusted(body.clone()).try_to_object()?),
+        };
+        let Ok(mut keys) = index.fields.keys(object) else { continue };
+        if index.sparse && keys.all_missing {
+            keys.keys.clear();
+        }
+        Index::insert(memtable, &keys, seq);
+    }
+    Ok(())
 }
 
 fn of_index(name: &str, error: Error) -> Error {

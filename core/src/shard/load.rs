@@ -8,13 +8,12 @@ use std::sync::atomic::Ordering;
 
 use crate::collection::{Descriptor, IndexDescriptor, Status};
 use crate::disk::Access;
-use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::core::Core;
-use crate::shard::index::{Index, record_keys};
+use crate::shard::index::{Index, enter_recovered};
 use crate::shard::pending;
 use crate::table::{Manifest, MemTable, TableFiles, TableSet};
 
@@ -26,11 +25,12 @@ impl Shard {
         if repairs && core.ledger.position().end_seq > 0 {
             self.rebuild(core, descriptor)?;
         }
+        // The manifest first: beside a writer, what it covers is in the ledger that is read after it.
+        let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
         match self.env.read_only {
             true => self.extend(core)?,
             false => self.cut(core)?,
         }
-        let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
         let manifest = self.without_dropped(core, descriptor, manifest)?;
         if descriptor.status == Status::Purged {
             if !self.env.read_only {
@@ -101,28 +101,30 @@ impl Shard {
     /// An index that an act creates. While the log is read again, the manifest may know its tables
     /// already, and records that are indexed as they are applied may be in the ledger, so that
     /// applying passes over them: they are found there.
-    pub(super) fn bring_up_index(&self, core: &Core, wanted: &IndexDescriptor) -> Result<Index> {
+    pub(super) fn bring_up_index(
+        &self,
+        core: &Core,
+        wanted: &IndexDescriptor,
+    ) -> Result<Arc<Index>> {
         let index = Index::new(&self.env, core, wanted)?;
         if !self.recovering.load(Ordering::Acquire) {
-            return Ok(index);
+            return Ok(Arc::new(index));
         }
         let (stored, watermark_seq) = {
             let work = core.table_work.lock();
             (work.manifest.index(wanted.id), work.manifest.watermark_seq)
         };
+        let index = Arc::new(index);
         let memtable = Arc::new(MemTable::new());
-        let from_seq = wanted.since_seq.max(watermark_seq);
-        let put = |leaf: &StoredLeaf| -> Result<()> {
-            let (LeafKind::Record, Slot::Live { body, .. }) = (leaf.kind, &leaf.slot) else {
-                return Ok(());
-            };
-            let mut keys =
-                index.fields.keys(&Document::from_trusted(body.clone()).try_to_object()?)?;
-            if index.sparse && keys.all_missing {
-                keys.keys.clear();
-            }
-            Index::insert(&memtable, &keys, leaf.seq);
-            Ok(())
+        // Flushes put nothing into tables of an index that the manifest does not speak of.
+        let from_seq = match stored.tables.is_empty() {
+            true => wanted.since_seq,
+            false => wanted.since_seq.max(watermark_seq),
+        };
+        let into = [(index.clone(), memtable.clone(), from_seq)];
+        let put = |leaf: &StoredLeaf| match (leaf.kind, &leaf.slot) {
+            (LeafKind::Record, Slot::Live { body, .. }) => enter_recovered(&into, leaf.seq, body),
+            _ => Ok(()),
         };
         for leaf in core.ledger.iter(from_seq, true) {
             put(&leaf?)?;
@@ -146,21 +148,20 @@ impl Shard {
         memtable: &MemTable,
         watermark_seq: u64,
     ) -> Result<u64> {
-        let indexes = core.indexes.load();
-        let sets: Vec<_> = indexes.iter().map(|index| index.tables.load()).collect();
+        let indexes: Vec<(Arc<Index>, Arc<MemTable>, u64)> = core
+            .indexes
+            .load()
+            .iter()
+            .map(|index| (index.clone(), index.front(), index.since_seq))
+            .collect();
         let mut counted = 0;
         for leaf in core.ledger.iter(watermark_seq, !indexes.is_empty()) {
             let leaf = leaf?;
             let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) else { continue };
             memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
             counted += 1;
-            let Slot::Live { body, .. } = &leaf.slot else { continue };
-            let keys = record_keys(&indexes, &Document::from_trusted(body.clone()))?;
-            for ((index, set), (_, keys)) in indexes.iter().zip(&sets).zip(&keys) {
-                if leaf.seq >= index.since_seq {
-                    let memtable = set.memtables().first().expect("a set begins with a memtable");
-                    Index::insert(memtable, keys, leaf.seq);
-                }
+            if let Slot::Live { body, .. } = &leaf.slot {
+                enter_recovered(&indexes, leaf.seq, body)?;
             }
         }
         Ok(counted)

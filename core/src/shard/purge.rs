@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
+
 use crate::collection::{CollectionId, Descriptor, Status};
 use crate::error::Result;
 use crate::ledger::Slot;
@@ -18,6 +20,8 @@ use crate::table::{Manifest, MemTable, TableSet};
 pub const RETENTION: Duration = Duration::from_secs(16 * 24 * 3600);
 /// How often dropped collections are looked at, while there are any.
 const LOOK_US: u64 = 3_600_000_000;
+/// When to look again if an administrative act was under way.
+const LOOK_AGAIN_US: u64 = 1_000_000;
 
 impl Shard {
     /// Purges what is due, once an hour at most; returns when to look again, monotonic microseconds,
@@ -28,8 +32,10 @@ impl Shard {
         if now_us < next_us {
             return Ok(self.waits_for_purge().then_some(next_us));
         }
+        // Whoever holds this may be waiting for the very thread that asks: a later look will do.
+        let Some(admin) = self.admin.try_lock() else { return Ok(Some(now_us + LOOK_AGAIN_US)) };
         self.next_purge_us.store(now_us + LOOK_US, Ordering::Release);
-        self.purge_expired(RETENTION)?;
+        self.purge_older(RETENTION, &admin)?;
         Ok(self.waits_for_purge().then_some(now_us + LOOK_US))
     }
 
@@ -42,7 +48,10 @@ impl Shard {
         if !self.waits_for_purge() {
             return Ok(0);
         }
-        let _admin = self.admin.lock();
+        self.purge_older(retention, &self.admin.lock())
+    }
+
+    fn purge_older(&self, retention: Duration, _admin: &MutexGuard<'_, ()>) -> Result<usize> {
         let now_us = self.env.host.clock.wall_us();
         let mut count = 0;
         for (id, view) in &self.snapshot().collections {
@@ -72,6 +81,8 @@ impl Shard {
         drop(restart);
 
         let mut work = core.table_work.lock();
+        // A flush or compaction under way sees this when it has the lock, and keeps nothing.
+        core.purged.store(true, Ordering::Release);
         let manifest = Manifest {
             watermark_seq: core.ledger.position().end_seq,
             next_number: work.manifest.next_number,
@@ -86,7 +97,8 @@ impl Shard {
         core.replace_tables(&core.tables, |_| empty())?;
         let units = std::mem::take(&mut core.flushing.lock().units);
         old.iter().flat_map(|set| set.tables()).for_each(|table| table.mark_obsolete());
-        let waiting: u64 = units.iter().map(|unit| unit.counted_bytes).sum();
+        let waiting: u64 =
+            units.iter().map(|unit| unit.counted_bytes.swap(0, Ordering::Relaxed)).sum();
         let counted = core.memtable_counted.swap(0, Ordering::Relaxed);
         self.env.memtable_bytes.fetch_sub(waiting + counted, Ordering::Relaxed);
         core.memtable_since_us.store(0, Ordering::Relaxed);

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::collection::{Descriptor, IndexState, Status};
-use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::ledger::Slot;
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::core::Core;
-use crate::shard::index::{Index, record_keys};
+use crate::shard::index::{Index, enter_recovered};
 use crate::table::manifest::MANIFEST_NAME;
 use crate::table::{self, Manifest, MemTable, TableFiles, TableMeta, TableOptions};
 
@@ -57,6 +56,8 @@ struct Chunks<'a> {
     options: TableOptions,
     files: Vec<Arc<TableFiles>>,
     memtables: Vec<Arc<MemTable>>,
+    /// The indexes with the memtables they fill, and where each begins.
+    into: Vec<(Arc<Index>, Arc<MemTable>, u64)>,
     written: Vec<Vec<TableMeta>>,
     next_number: u32,
 }
@@ -75,6 +76,10 @@ impl Chunks<'_> {
                 continue;
             }
             let full = std::mem::take(memtable);
+            for (_, into, _) in self.into.iter_mut().filter(|(_, into, _)| Arc::ptr_eq(into, &full))
+            {
+                *into = memtable.clone();
+            }
             let mut take_number = || {
                 *next_number += 1;
                 *next_number - 1
@@ -151,14 +156,19 @@ impl Shard {
     ) -> Result<(Chunks<'a>, u64)> {
         let mut files = vec![core.files.clone()];
         files.extend(indexes.iter().map(|index| index.files.clone()));
+        let memtables: Vec<Arc<MemTable>> = files.iter().map(|_| Arc::default()).collect();
+        let into = indexes.iter().zip(&memtables[1..]).zip(first_seqs);
         let mut chunks = Chunks {
+            into: into
+                .map(|((index, memtable), first)| (index.clone(), memtable.clone(), *first))
+                .collect(),
             shard: self,
             options: TableOptions {
                 compression: descriptor.settings.compression,
                 table_bytes_max: self.env.tuning.table_bytes_max,
                 ..TableOptions::default()
             },
-            memtables: files.iter().map(|_| Arc::default()).collect(),
+            memtables,
             written: files.iter().map(|_| Vec::new()).collect(),
             files,
             next_number: 1,
@@ -173,14 +183,8 @@ impl Shard {
             let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) else { continue };
             records += 1;
             chunks.memtables[0].insert(key, leaf.revision.unwrap_or(1), leaf.seq);
-            let Slot::Live { body, .. } = &leaf.slot else { continue };
-            let keys = record_keys(indexes, &Document::from_trusted(body.clone()))?;
-            for ((memtable, (_, keys)), first_seq) in
-                chunks.memtables[1..].iter().zip(&keys).zip(first_seqs)
-            {
-                if leaf.seq >= *first_seq {
-                    Index::insert(memtable, keys, leaf.seq);
-                }
+            if let Slot::Live { body, .. } = &leaf.slot {
+                enter_recovered(&chunks.into, leaf.seq, body)?;
             }
         }
         Ok((chunks, records))

@@ -103,15 +103,10 @@ impl MemTable {
         let count = self.entries.len();
         match count {
             0..FIRST_KEYS => 0,
-            FIRST_KEYS => {
-                let mut bytes = 0;
-                let mut one = Vec::new();
-                for (at, entry) in self.entries.iter().enumerate() {
-                    one.clear();
-                    entry.key().append_to(&mut one);
-                    bytes += self.presence.add(&one, at);
-                }
-                bytes
+            _ if self.presence.is_unknown() => {
+                let keys: Vec<Vec<u8>> =
+                    self.entries.iter().map(|entry| key_bytes(entry.key())).collect();
+                self.presence.begin(keys.iter().map(|key| &key[..]))
             }
             _ => self.presence.add(key, count),
         }

@@ -30,7 +30,22 @@ impl Presence {
         self.filters[0].get().is_none()
     }
 
-    /// Notes a key that is the memtable's `count`th, from 0; returns the memory that cost anew.
+    /// Makes the first filter of `keys`, all there are; returns the memory that cost. Readers see it
+    /// whole or not at all.
+    pub fn begin<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> u64 {
+        let words = new_words(0);
+        for key in keys {
+            let hash = xxh3_64(key);
+            words[word(hash, words.len())].fetch_or(mask(hash), Relaxed);
+        }
+        let bytes = words.len() as u64 * 8;
+        // One thread at a time writes to a memtable, so nobody was here first.
+        let _ = self.filters[0].set(words);
+        bytes
+    }
+
+    /// Notes a key that is the memtable's `count`th, from 0; returns the memory that cost anew. Only
+    /// after [`Presence::begin`].
     pub fn add(&self, key: &[u8], count: usize) -> u64 {
         let mut first = 0;
         let found = CAPACITIES.iter().position(|capacity| {
@@ -40,9 +55,9 @@ impl Presence {
         let at = found.unwrap_or(CAPACITIES.len() - 1);
         let mut bytes = 0;
         let words = self.filters[at].get_or_init(|| {
-            let words = CAPACITIES[at] / KEYS_OF_WORD;
-            bytes = words as u64 * 8;
-            (0..words).map(|_| AtomicU64::new(0)).collect()
+            let words = new_words(at);
+            bytes = words.len() as u64 * 8;
+            words
         });
         let hash = xxh3_64(key);
         words[word(hash, words.len())].fetch_or(mask(hash), Relaxed);
@@ -59,6 +74,10 @@ impl Presence {
         let filters = self.filters.iter().map_while(OnceLock::get);
         filters.into_iter().any(|words| words[word(hash, words.len())].load(Relaxed) & mask == mask)
     }
+}
+
+fn new_words(at: usize) -> Box<[AtomicU64]> {
+    (0..CAPACITIES[at] / KEYS_OF_WORD).map(|_| AtomicU64::new(0)).collect()
 }
 
 /// The word of a hash: its upper half, scaled.
@@ -81,7 +100,9 @@ mod tests {
         assert!(presence.may_contain(b"anything"), "nothing is known at first");
         let key = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
         let count = CAPACITIES[0] + 50_000;
-        let bytes: u64 = (0..count).map(|at| presence.add(&key(at as u64), at)).sum();
+        let first: Vec<[u8; 8]> = (0..FIRST_KEYS as u64).map(key).collect();
+        let mut bytes = presence.begin(first.iter().map(|key| &key[..]));
+        bytes += (FIRST_KEYS..count).map(|at| presence.add(&key(at as u64), at)).sum::<u64>();
         assert_eq!(bytes, (CAPACITIES[0] + CAPACITIES[1]) as u64 * 2);
         assert!((0..count as u64).all(|number| presence.may_contain(&key(number))));
         let absent = 1_000_000..1_100_000u64;
