@@ -24,8 +24,8 @@ pub struct Find {
     /// A JSON object; {} matches everything
     filter: String,
     /// Fields to sort by, - in front for descending
-    #[arg(long, value_name = "F,-G", value_delimiter = ',', allow_hyphen_values = true)]
-    sort: Vec<String>,
+    #[arg(long, value_name = "F,-G", allow_hyphen_values = true)]
+    sort: Option<String>,
     /// Show only these fields of the documents
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     fields: Vec<String>,
@@ -42,8 +42,8 @@ impl Find {
         let filter = parse_filter(&self.filter)?;
         let db = cli.open_to_read()?;
         let mut find = db.collection(&self.name).find(filter)?;
-        if !self.sort.is_empty() {
-            find = find.sort_by(&self.sort)?;
+        if let Some(fields) = &self.sort {
+            find = find.sort(fields)?;
         }
         if !self.fields.is_empty() {
             find = find.fields(&self.fields)?;

@@ -1,6 +1,6 @@
 //! `index`: secondary indexes, made and dropped while the collection is in use.
 
-use blockdb::{IndexInfo, IndexOptions};
+use blockdb::{Error, IndexInfo, IndexOptions};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -37,8 +37,8 @@ array is indexed. If a unique index meets two records with the same values it fa
         /// Name of the index
         index: String,
         /// Fields to index, in order
-        #[arg(value_name = "FIELD,-FIELD", value_delimiter = ',', allow_hyphen_values = true)]
-        fields: Vec<String>,
+        #[arg(value_name = "FIELD,-FIELD", allow_hyphen_values = true)]
+        fields: String,
         /// No two records may have the same values
         #[arg(long)]
         unique: bool,
@@ -68,7 +68,11 @@ impl Index {
             Act::Create { name, index, fields, unique, sparse } => {
                 let options =
                     IndexOptions { unique: *unique, sparse: *sparse, ..IndexOptions::default() };
-                let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+                if fields.starts_with("--") {
+                    let detail = format!("the fields come before {fields}: INDEX FIELD,-FIELD");
+                    return Err(Error::invalid(detail).into());
+                }
+                let fields: Vec<&str> = fields.split(',').collect();
                 let info = cli
                     .write(|db| Ok(db.collection(name).create_index(index, &fields, options)?))?;
                 Ok(output.object(&info)?)

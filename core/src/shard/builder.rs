@@ -51,6 +51,10 @@ impl Shard {
         // Another act on the collection may have queued it again while a worker is at it; that
         // worker queues it for the next step itself.
         let Some(_turn) = index.building.try_lock() else { return Ok(true) };
+        if index.is_damaged() {
+            self.fail_damaged(&view.core)?;
+            return Ok(true);
+        }
         let again = || self.builds.lock().push_back((id, number));
         let step = match index.is_complete() {
             true => Ok(Step::Complete),
@@ -200,6 +204,17 @@ impl Shard {
     fn fail_index(&self, id: CollectionId, number: u32, why: Vec<Violation>) -> Result<()> {
         self.set_index_state(id, number, IndexState::Failed(why))?;
         self.forget_index(id, number)
+    }
+
+    /// Says of damaged indexes that they have failed, before a manifest could pass over what they lack.
+    pub(super) fn fail_damaged(&self, core: &Core) -> Result<()> {
+        let indexes = core.indexes.load_full();
+        for index in indexes.iter().filter(|index| index.is_damaged()) {
+            let found = "records it must hold are damaged; see verify".to_owned();
+            let why = Violation { path: index.field_words(), rule: "corrupt".to_owned(), found };
+            self.fail_index(core.id, index.id, vec![why])?;
+        }
+        Ok(())
     }
 
     fn set_index_state(&self, id: CollectionId, number: u32, to: IndexState) -> Result<()> {

@@ -72,6 +72,7 @@ impl Shard {
 
     fn flush(&self, view: &View, unit: &FlushUnit) -> Result<()> {
         let core = &view.core;
+        self.fail_damaged(core)?;
         self.cover(core.id, unit.end_seq)?;
         let primary = self.write_memtable(view, &core.files, &unit.primary)?;
         let mut indexes = Vec::with_capacity(unit.indexes.len());

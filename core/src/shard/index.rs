@@ -16,7 +16,7 @@ use crate::collection::CollectionId;
 use crate::collection::index::IndexDescriptor;
 use crate::collection::query::{IndexFields, IndexKeys};
 use crate::document::Document;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::shard::core::Core;
 use crate::shard::environment::Environment;
 use crate::table::{MemTable, TableFiles, TableSet};
@@ -47,6 +47,9 @@ pub struct Index {
     pub tables: ArcSwap<TableSet>,
     /// Old records below it are in the tables.
     pub built_seq: AtomicU64,
+    /// Whether records it must hold could not be read when it was brought up: it answers nothing, and
+    /// is said to have failed before anything is built on it.
+    pub damaged: AtomicBool,
     /// Held by the worker that builds it.
     pub building: Mutex<()>,
     /// Whether the array mark was seen.
@@ -75,6 +78,7 @@ impl Index {
             files: Arc::new(files),
             tables: ArcSwap::from_pointee(tables),
             built_seq: AtomicU64::new(0),
+            damaged: AtomicBool::new(false),
             building: Mutex::new(()),
             arrays_seen: AtomicBool::new(false),
             uses: AtomicU64::new(0),
@@ -83,7 +87,12 @@ impl Index {
 
     /// Whether every record is in it.
     pub fn is_complete(&self) -> bool {
-        self.built_seq.load(Ordering::Acquire) >= self.since_seq
+        self.built_seq.load(Ordering::Acquire) >= self.since_seq && !self.is_damaged()
+    }
+
+    /// Whether records it must hold could not be read.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     /// Adds the entries of the record at `seq` to `memtable`.
@@ -124,6 +133,10 @@ impl Index {
         revisions: bool,
         end_seq: u64,
     ) -> Result<Option<u64>> {
+        if self.is_damaged() {
+            let detail = format!("unique index {:?}: records it must hold are damaged", self.name);
+            return Err(Error::new(Code::Corrupt, detail));
+        }
         let tables = self.tables.load();
         let Some(hit) = tables.newest(key, end_seq)? else { return Ok(None) };
         if !revisions {

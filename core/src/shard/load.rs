@@ -126,9 +126,8 @@ impl Shard {
             (LeafKind::Record, Slot::Live { body, .. }) => enter_recovered(&into, leaf.seq, body),
             _ => Ok(()),
         };
-        for leaf in core.ledger.iter(from_seq, true) {
-            put(&leaf?)?;
-        }
+        let read = core.ledger.iter(from_seq, true).try_for_each(|leaf| put(&leaf?));
+        index.damaged.store(is_damaged(read)?, Ordering::Release);
         for part in core.pending.from(from_seq) {
             for leaf in pending::stored(&part).filter(|leaf| leaf.seq >= from_seq) {
                 put(&leaf)?;
@@ -155,14 +154,23 @@ impl Shard {
             .map(|index| (index.clone(), index.front(), index.since_seq))
             .collect();
         let mut counted = 0;
-        for leaf in core.ledger.iter(watermark_seq, !indexes.is_empty()) {
+        for leaf in core.ledger.iter(watermark_seq, false) {
             let leaf = leaf?;
-            let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) else { continue };
-            memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
-            counted += 1;
-            if let Slot::Live { body, .. } = &leaf.slot {
-                enter_recovered(&indexes, leaf.seq, body)?;
+            if let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) {
+                memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
+                counted += 1;
             }
+        }
+        if !indexes.is_empty() && counted > 0 {
+            let mut leaves = core.ledger.iter(watermark_seq, true);
+            let read = leaves.try_for_each(|leaf| match leaf? {
+                StoredLeaf {
+                    kind: LeafKind::Record, seq, slot: Slot::Live { body, .. }, ..
+                } => enter_recovered(&indexes, seq, &body),
+                _ => Ok(()),
+            });
+            let damaged = is_damaged(read)?;
+            indexes.iter().for_each(|(index, ..)| index.damaged.store(damaged, Ordering::Release));
         }
         Ok(counted)
     }
@@ -290,5 +298,14 @@ fn check_watermark(core: &Core, manifest: &Manifest) -> Result<()> {
                 format!("the manifest covers leaf {covered_seq}, the ledger ends at {end_seq}");
             Err(Error::corrupt(&path, 0, detail))
         }
+    }
+}
+
+/// Whether bodies could not be read: that is no reason not to open, since it hides no key.
+fn is_damaged(read: Result<()>) -> Result<bool> {
+    match read {
+        Ok(()) => Ok(false),
+        Err(error) if error.code() == Code::Corrupt => Ok(true),
+        Err(error) => Err(error),
     }
 }
