@@ -79,7 +79,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
         None => shard.load_statistics()?,
     }
     shard.register(vec![system_descriptor(database_id)])?;
-    shard.register(registry(&shard)?)?;
+    shard.register(registry(&shard).map_err(missing_is_corrupt)?)?;
     if !beside_writer {
         let recovered = replay(&shard, &restart, &mut report)?;
         if !options.read_only {
@@ -194,6 +194,18 @@ fn system_descriptor(database_id: CollectionId) -> Descriptor {
         schema: None,
         indexes: Vec::new(),
         next_index_id: 0,
+    }
+}
+
+/// A file that a manifest names and that is not there was taken away.
+fn missing_is_corrupt(error: Error) -> Error {
+    let source = std::error::Error::source(&error);
+    let not_found = source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound);
+    match error.place() {
+        Some((path, _)) if not_found => Error::corrupt(path, 0, "the file is missing"),
+        _ => error,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::ledger::{self, FaultKind, Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::state::View;
 use crate::shard::statistics;
+use crate::table::manifest::MANIFEST_NAME;
 use crate::table::{Manifest, Table};
 
 /// Table faults reported entry by entry; beyond that only their number.
@@ -282,6 +283,12 @@ impl Database {
         let of_indexes = vfs.list(&core.dir.join("indexes")).unwrap_or_default();
         let names = of_indexes.into_iter().map(|entry| entry.name);
         unnamed.extend(index_check::unnamed_files(view, &work.manifest, names));
+        if self.recovery.clean
+            && !unnamed.is_empty()
+            && vfs.list(&core.dir).is_ok_and(|own| own.iter().all(|e| e.name != MANIFEST_NAME))
+        {
+            faults.push(fault(core.dir.join(MANIFEST_NAME), "the manifest is missing"));
+        }
         // A crash may come between writing a table and naming it, and a power loss may undo the
         // removal of one that no longer was, even after closing.
         report.not_checked.extend(unnamed.iter().map(|path| {
