@@ -142,6 +142,8 @@ pub struct Shard {
     recovered: Mutex<BTreeMap<CollectionId, LedgerPosition>>,
     /// Whether this is a read-only view beside a running writer.
     pub(crate) beside_writer: AtomicBool,
+    /// Log bytes after the last group, and after the last recycling.
+    log_bytes: AtomicU64,
     /// Log bytes when the last restart point was made.
     restart_log_bytes: AtomicU64,
 }
@@ -192,6 +194,7 @@ impl Shard {
             dirty: Mutex::default(),
             recovered: Mutex::new(recovered),
             beside_writer: AtomicBool::new(false),
+            log_bytes: AtomicU64::new(0),
             restart_log_bytes: AtomicU64::new(0),
         }
     }

@@ -242,6 +242,7 @@ impl Shard {
         lane.retire_log(applied + 1)?;
         if let Some(log) = &lane.log {
             self.restart_log_bytes.store(log.total_bytes(), Ordering::Relaxed);
+            self.log_bytes.store(log.total_bytes(), Ordering::Relaxed);
         }
         Ok(())
     }

@@ -35,6 +35,17 @@ impl Shard {
     }
 
     fn over_budget(&self) -> bool {
+        self.log_is_full() || self.memory_is_full()
+    }
+
+    /// Whether the log is near its limit and a restart point would free some of it: writers faster
+    /// than the sealer wait for one.
+    fn log_is_full(&self) -> bool {
+        let bytes_max = self.env.tuning.log_bytes_max;
+        self.log_bytes.load(Ordering::Relaxed) > bytes_max / 4 * 3 && self.restart_point_is_due()
+    }
+
+    fn memory_is_full(&self) -> bool {
         let (env, tuning) = (&self.env, &self.env.tuning);
         let memtables = env.memtable_bytes.load(Ordering::Relaxed);
         env.pending_bytes.load(Ordering::Relaxed) > tuning.pending_bytes_max()
