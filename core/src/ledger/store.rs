@@ -158,8 +158,9 @@ impl Store {
     pub fn window(&self, number: u32, read_bytes: usize) -> Result<Window> {
         let path = self.segment_path(number);
         let file = self.existing(&path)?;
-        self.segment_header(number).read(file.as_ref(), &path)?;
-        Window::new(file, path, read_bytes)
+        let mut window = Window::new(file, path, read_bytes)?;
+        window.check_header(&self.segment_header(number))?;
+        Ok(window)
     }
 
     /// The view of this moment with the tail's index.

@@ -43,6 +43,7 @@ pub mod sealer;
 pub mod state;
 pub mod statistics;
 pub mod throttle;
+pub mod times;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
