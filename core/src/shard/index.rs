@@ -146,7 +146,10 @@ impl Index {
         for entry in tables.scan(Bound::Included(key), Bound::Included(key), end_seq, false) {
             let seq = entry?.seq;
             let leaf = core.read_leaf(seq)?;
-            if leaf.key.as_deref() != Some(own_key) && core.is_newest(seq, end_seq)? {
+            let others = leaf.key.as_deref().filter(|key| *key != own_key);
+            if let Some(key) = others
+                && core.is_newest_of(key, seq, end_seq)?
+            {
                 return Ok(Some(seq));
             }
         }
