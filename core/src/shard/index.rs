@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::collection::CollectionId;
 use crate::collection::index::IndexDescriptor;
 use crate::collection::query::{IndexFields, IndexKeys};
-use crate::document::Document;
+use crate::document::{Document, Object};
 use crate::error::{Code, Error, Result};
 use crate::shard::core::Core;
 use crate::shard::environment::Environment;
@@ -93,6 +93,15 @@ impl Index {
     /// Whether records it must hold could not be read.
     pub fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Acquire)
+    }
+
+    /// The entries of a document, none if the index leaves it out for having none of its fields.
+    fn keys(&self, object: &Object) -> Result<IndexKeys> {
+        let mut keys = self.fields.keys(object)?;
+        if self.sparse && keys.all_missing {
+            keys.keys.clear();
+        }
+        Ok(keys)
     }
 
     /// Adds the entries of the record at `seq` to `memtable`.
@@ -180,11 +189,7 @@ pub fn record_keys(indexes: &[Arc<Index>], document: &Document) -> Result<Record
     let object = document.try_to_object()?;
     let mut keys = Vec::with_capacity(indexes.len());
     for index in indexes {
-        let found = index.fields.keys(&object);
-        let mut found = found.map_err(|error| of_index(&index.name, error))?;
-        if index.sparse && found.all_missing {
-            found.keys.clear();
-        }
+        let found = index.keys(&object).map_err(|error| of_index(&index.name, error))?;
         keys.push((index.id, found));
     }
     Ok(keys)
@@ -204,11 +209,9 @@ pub fn enter_recovered(
             Some(object) => object,
             none => none.insert(Document::from_trusted(body.clone()).try_to_object()?),
         };
-        let Ok(mut keys) = index.fields.keys(object) else { continue };
-        if index.sparse && keys.all_missing {
-            keys.keys.clear();
+        if let Ok(keys) = index.keys(object) {
+            Index::insert(memtable, &keys, seq);
         }
-        Index::insert(memtable, &keys, seq);
     }
     Ok(())
 }
@@ -221,5 +224,6 @@ fn of_index(name: &str, error: Error) -> Error {
 /// The lock that stands for `key` in a unique index.
 pub fn lock_of(collection: CollectionId, index: u32, key: &[u8]) -> u64 {
     let seed = u64::from_le_bytes(collection.0[..8].try_into().expect("eight bytes"));
-    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed ^ (u64::from(index) + 1) << 40)
+    let number = (u64::from(index) + 1) << 40;
+    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed ^ number)
 }
