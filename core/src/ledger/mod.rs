@@ -36,6 +36,7 @@ mod frame;
 mod inspect;
 mod iter;
 mod leaf;
+mod locate;
 mod position;
 mod purge;
 mod reader;

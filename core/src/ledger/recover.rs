@@ -5,9 +5,10 @@
 use super::append::finished;
 use super::block::BlockHead;
 use super::inspect::inspect;
+use super::locate::{purged_trailer, read_trailer};
 use super::position::LedgerPosition;
 use super::seal::load_frontier;
-use super::store::{Store, is_not_found, purged_trailer, read_trailer};
+use super::store::{Store, is_not_found};
 use super::tiles::{self, LEVELS_MAX, file_bytes, hashes_at};
 use super::view::View;
 use super::window::{STREAM_BYTES, Window};

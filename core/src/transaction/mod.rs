@@ -10,5 +10,6 @@ pub mod write;
 
 pub use locks::KeyLocks;
 pub use write::{
-    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, prepare_batch, put_one,
+    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, is_refusal, prepare_batch,
+    put_one,
 };
