@@ -20,3 +20,6 @@ pub const LEAF_BYTES_MAX: usize = 65_535;
 pub const PAGE_RECORDS_MAX: usize = 1000;
 /// The smallest memory budget that still holds one maximal batch's working set in small pieces.
 pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
+/// How long an operation of its own waits for locks: whoever holds them has ended by then, since a
+/// transaction lives no longer by default.
+pub const LOCK_WAIT_MS_MAX: u64 = 30_000;

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use parking_lot::RwLockReadGuard;
+
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::Slot;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LOCK_WAIT_MS_MAX};
 use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::committer::Work;
+use crate::shard::core::Core;
 use crate::shard::entry::{BatchBuilder, NewRecord};
 use crate::shard::state::{View, collection_not_found};
-use crate::transaction::locks::{KeyLocks, lock_of};
+use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, lock_of};
+
+/// How often an operation that gives way to others begins again by itself.
+const ADMISSIONS_MAX: usize = 16;
 
 /// One document to insert, its key already settled.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +65,7 @@ pub struct Written {
 /// `None` if nothing was written.
 pub fn insert_batch(
     shard: &Shard,
-    locks: &KeyLocks,
+    locks: &LockManager,
     view: &View,
     items: &[Item],
     on_error: OnError,
@@ -73,8 +79,7 @@ pub fn insert_batch(
     }
     shard.throttle()?;
     let id = view.core.id;
-    let gate = view.core.gate.read();
-    let guard = locks.acquire(items.iter().map(|item| lock_of(id, item.key.as_bytes())).collect());
+    let admitted = admit(locks, &view.core, items)?;
     let state = shard.snapshot();
     let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
 
@@ -113,7 +118,7 @@ pub fn insert_batch(
         return Ok((None, rejected));
     }
     let committed = shard.commit(Work::Write(batch.finish()))?;
-    drop((guard, gate));
+    drop(admitted);
     let first_seq = committed.first_seqs[0];
     Ok((Some(Written { first_seq, count, revision: 1, time_us: committed.time_us }), rejected))
 }
@@ -122,15 +127,14 @@ pub fn insert_batch(
 /// revision is that one (0: the key must not exist).
 pub fn put_one(
     shard: &Shard,
-    locks: &KeyLocks,
+    locks: &LockManager,
     view: &View,
     item: &Item,
     expect: Option<u64>,
 ) -> Result<Written> {
     shard.throttle()?;
     let id = view.core.id;
-    let gate = view.core.gate.read();
-    let guard = locks.acquire(vec![lock_of(id, item.key.as_bytes())]);
+    let admitted = admit(locks, &view.core, std::slice::from_ref(item))?;
     let state = shard.snapshot();
     let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     if !view.descriptor.settings.revisions {
@@ -165,13 +169,58 @@ pub fn put_one(
         salt,
     });
     let committed = shard.commit(Work::Write(batch.finish()))?;
-    drop((guard, gate));
+    drop(admitted);
     Ok(Written {
         first_seq: committed.first_seqs[0],
         count: 1,
         revision: found + 1,
         time_us: committed.time_us,
     })
+}
+
+/// What an operation holds from evaluation to acknowledgement. The gate goes first: whoever wakes
+/// for a lock finds it open.
+struct Admitted<'a> {
+    _gate: RwLockReadGuard<'a, ()>,
+    _owner: Owner,
+}
+
+/// Admits the writing of `items`: their locks, then the gate, then nobody's predicate over them. An
+/// operation that must give way to break a cycle of waits has done nothing yet, so it begins again
+/// by itself.
+fn admit<'a>(locks: &LockManager, core: &'a Core, items: &[Item]) -> Result<Admitted<'a>> {
+    let deadline = locks.deadline_in_ms(LOCK_WAIT_MS_MAX);
+    let mut owner = locks.begin();
+    for _ in 1..ADMISSIONS_MAX {
+        match enter(&mut owner, core, items, deadline) {
+            Ok(gate) => return Ok(Admitted { _gate: gate, _owner: owner }),
+            Err(error) if error.code() == Code::Deadlock => owner.restart(),
+            Err(error) => return Err(error),
+        }
+    }
+    let gate = enter(&mut owner, core, items, deadline)?;
+    Ok(Admitted { _gate: gate, _owner: owner })
+}
+
+fn enter<'a>(
+    owner: &mut Owner,
+    core: &'a Core,
+    items: &[Item],
+    deadline: Deadline,
+) -> Result<RwLockReadGuard<'a, ()>> {
+    let keys = items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
+    owner.lock_all(keys, Mode::Exclusive, deadline)?;
+    loop {
+        let gate = core.gate.read();
+        let writes = items.iter().map(|item| (item.key.as_bytes(), &item.document));
+        match owner.check_writes(core.id, writes) {
+            Ok(()) => return Ok(gate),
+            Err(blocked) => {
+                drop(gate);
+                owner.wait_for(blocked, deadline)?;
+            }
+        }
+    }
 }
 
 fn check_batch_bytes(batch: &BatchBuilder) -> Result<()> {

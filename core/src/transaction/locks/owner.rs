@@ -1,0 +1,187 @@
+//! The handle of one transaction on its locks: it takes them, and frees them all when it is dropped.
+//! Locks are never freed one by one (strict two-phase locking).
+
+use std::sync::Arc;
+
+use super::manager::{Holdings, Inner};
+use super::predicates::{EntryRef, Intent, Predicate, SlotNumber, Write};
+use super::terms::{Deadline, Mode, OwnerId};
+use crate::collection::CollectionId;
+use crate::error::Result;
+
+/// Whoever takes locks. Dropping it frees them, whichever way its transaction has ended.
+#[derive(Debug)]
+pub struct Owner {
+    manager: Arc<Inner>,
+    id: OwnerId,
+    holdings: Holdings,
+    /// Whether the next predicate is registered without regard for those who came before.
+    go_ahead: bool,
+}
+
+/// Who must end before a write or a predicate can go on; given to [`Owner::wait_for`].
+#[derive(Debug)]
+#[must_use = "whoever is blocked waits, or ends"]
+pub struct Blocked {
+    by: Vec<EntryRef>,
+    intent: Option<(CollectionId, Intent)>,
+}
+
+impl Blocked {
+    /// The transactions that are in the way, in ascending order.
+    pub fn owners(&self) -> Vec<OwnerId> {
+        let mut owners: Vec<OwnerId> = self.by.iter().map(|entry| entry.owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+}
+
+impl Owner {
+    pub(super) fn new(manager: Arc<Inner>, id: OwnerId) -> Self {
+        Owner { manager, id, holdings: Holdings::default(), go_ahead: false }
+    }
+
+    /// Its place in the order of starts.
+    pub fn id(&self) -> OwnerId {
+        self.id
+    }
+
+    /// Locks it holds.
+    pub fn held_count(&self) -> usize {
+        self.holdings.locks.len()
+    }
+
+    /// Takes one lock, or makes a shared one exclusive; held in that mode or a stronger one, it is
+    /// done. Errors: `deadlock` if this transaction was chosen to break a cycle, `lock_timeout` at
+    /// `deadline`. Either way it goes on holding what it held before.
+    pub fn lock(&mut self, lock: u64, mode: Mode, deadline: Deadline) -> Result<()> {
+        self.lock_sorted(&[lock], mode, deadline)
+    }
+
+    /// Takes many locks, in ascending order, whichever order they come in. Whoever takes all of
+    /// theirs by one such call never waits in a cycle with each other. Errors as [`Owner::lock`];
+    /// what was taken before one stays held.
+    pub fn lock_all(&mut self, mut locks: Vec<u64>, mode: Mode, deadline: Deadline) -> Result<()> {
+        locks.sort_unstable();
+        locks.dedup();
+        if !self.holdings.locks.is_empty() {
+            return self.lock_sorted(&locks, mode, deadline);
+        }
+        // Then all of them are new, and the vector itself is what is held.
+        let done = self.manager.table.take_run(self.id, &locks, mode, |_| {});
+        let left = locks.split_off(done);
+        self.holdings.locks = locks;
+        self.lock_sorted(&left, mode, deadline)
+    }
+
+    fn lock_sorted(&mut self, locks: &[u64], mode: Mode, deadline: Deadline) -> Result<()> {
+        let mut left = locks;
+        loop {
+            let held = &mut self.holdings.locks;
+            let note = |lock| held.push(lock);
+            left = &left[self.manager.table.take_run(self.id, left, mode, note)..];
+            let Some((busy, rest)) = left.split_first() else { return Ok(()) };
+            if self.manager.lock_slowly(self.id, *busy, mode, deadline)? {
+                self.holdings.locks.push(*busy);
+            }
+            left = rest;
+        }
+    }
+
+    /// Registers what this transaction has read of `collection` by range or filter. The caller
+    /// holds the collection's gate exclusively, and takes the snapshot it reads from before it lets
+    /// go. If writes that came first are in the way it lets go of the gate,
+    /// [waits](Owner::wait_for), and tries again.
+    pub fn add_predicate(
+        &mut self,
+        collection: CollectionId,
+        predicate: Arc<dyn Predicate>,
+    ) -> Result<(), Blocked> {
+        let go_ahead = std::mem::take(&mut self.go_ahead);
+        match self.manager.predicates.add(self.id, collection, predicate, go_ahead) {
+            Ok(slot) => {
+                self.note_slot(slot);
+                Ok(())
+            }
+            Err(by) => Err(Blocked { by, intent: None }),
+        }
+    }
+
+    /// Whether `writes` to `collection` may be committed beside the predicates of others. The caller
+    /// holds the collection's gate shared until they are committed. If not, it lets go of all its
+    /// gates, [waits](Owner::wait_for), and checks all its writes again.
+    pub fn check_writes<'a>(
+        &self,
+        collection: CollectionId,
+        writes: impl IntoIterator<Item = Write<'a>>,
+    ) -> Result<(), Blocked> {
+        let (by, intent) = self.manager.predicates.covering(self.id, collection, writes);
+        match by.is_empty() {
+            true => Ok(()),
+            false => Err(Blocked { by, intent: Some((collection, intent)) }),
+        }
+    }
+
+    /// Waits until what is in the way has gone; others may have come in the meantime. Never called
+    /// while a gate is held. Errors as [`Owner::lock`].
+    pub fn wait_for(&mut self, blocked: Blocked, deadline: Deadline) -> Result<()> {
+        let courtesy = blocked.intent.is_none();
+        if let Some((collection, intent)) = blocked.intent {
+            let slot = self.manager.predicates.intend(self.id, collection, intent);
+            self.note_slot(slot);
+        }
+        let waited = self.manager.wait_for_entries(self.id, blocked.by, courtesy, deadline);
+        if waited.is_err() {
+            self.manager.withdraw(self.id, &self.holdings.slots);
+        }
+        self.go_ahead |= waited?;
+        Ok(())
+    }
+
+    /// Notes a lock as taken, for a test that takes it itself.
+    #[cfg(test)]
+    pub(super) fn set_held(&mut self, held: Vec<u64>) {
+        self.holdings.locks = held;
+    }
+
+    fn note_slot(&mut self, slot: SlotNumber) {
+        if !self.holdings.slots.contains(&slot) {
+            self.holdings.slots.push(slot);
+        }
+    }
+
+    /// Frees everything, as dropping does.
+    pub fn release(self) {}
+
+    /// Frees everything and begins again at the same age: for a transaction that had to give way
+    /// and is run again. It grows old that way, goes first in every queue, and is no victim any
+    /// more; begun anew, it would be the youngest each time.
+    pub fn restart(&mut self) {
+        self.free();
+        self.holdings = Holdings::default();
+        self.go_ahead = false;
+    }
+
+    fn free(&mut self) {
+        if !self.holdings.locks.is_empty() || !self.holdings.slots.is_empty() {
+            self.manager.release(self.id, &mut self.holdings);
+        }
+    }
+
+    /// Leaves everything held without a handle, for a transaction that is prepared: only
+    /// [`LockManager::release_detached`](super::LockManager::release_detached) frees it. Such an
+    /// owner waits for nothing, so it stands in no cycle and is never a victim; whoever waits for
+    /// it waits until then or until a deadline.
+    pub fn detach(mut self) -> OwnerId {
+        let holdings = std::mem::take(&mut self.holdings);
+        self.manager.detached.lock().insert(self.id, holdings);
+        self.id
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
