@@ -2,28 +2,31 @@
 //! after Tarjan, "Depth-first search and linear graph algorithms", 1972) the shortest cycle found of
 //! each kind.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::graph::{Class, Graph};
 use super::{Anomaly, History, Kind, Report};
 
-/// Edges a search for one kind begins with, at most: it is quadratic in them, and a history with so
-/// many in one tangle is past saving.
-const BEGINNINGS_MAX: usize = 2000;
+/// Steps one search takes in one tangle, at most: a history with so many wrong edges in one tangle
+/// has been told enough about.
+const STEPS_MAX: usize = 5_000_000;
 
 /// A cycle: nodes, each with the class of the edge to the next one.
 type Cycle = Vec<(usize, Class)>;
 
 /// Looks for cycles of each kind and tells them.
 pub(super) fn search(history: &History, graph: &Graph<'_>, report: &mut Report) {
-    for tangle in components(graph) {
-        let nodes: BTreeSet<usize> = tangle.into_iter().collect();
+    let everything = |node: usize| graph.from(node).map(|(to, _)| to).collect();
+    for tangle in Components::of((0..graph.len()).collect(), everything).found {
+        if tangle.len() < 2 {
+            continue;
+        }
         let mut found: BTreeMap<Kind, Cycle> = BTreeMap::new();
         for search in SEARCHES {
             if search.realtime && !found.is_empty() {
                 break;
             }
-            search.run(graph, &nodes, &mut found);
+            search.run(graph, &tangle, &mut found);
         }
         for (kind, cycle) in found {
             report.anomalies.push(told(history, graph, kind, &cycle));
@@ -116,22 +119,37 @@ const SEARCHES: [Search; 8] = [
     },
 ];
 
+/// Where a node stands among those of a tangle: a way from one to another never leads to a greater
+/// number.
+type Places = HashMap<usize, usize>;
+
 impl Search {
     /// Notes a shortest cycle of each kind met, unless a shorter one is known.
-    fn run(&self, graph: &Graph<'_>, nodes: &BTreeSet<usize>, found: &mut BTreeMap<Kind, Cycle>) {
-        let beginnings = nodes.iter().flat_map(|node| {
-            let edges = graph.from(*node);
-            edges.map(move |(to, class)| (*node, to, class))
-        });
-        let beginnings =
-            beginnings.filter(|(_, to, class)| self.first.contains(class) && nodes.contains(to));
-        for (from, to, class) in beginnings.take(BEGINNINGS_MAX) {
-            let Some(mut walk) = self.way_back(graph, nodes, to, from) else { continue };
-            walk.insert(0, (from, class));
-            for cycle in simple_cycles(walk) {
-                let kind = kind_of(&cycle);
-                if found.get(&kind).is_none_or(|known| known.len() > cycle.len()) {
-                    found.insert(kind, cycle);
+    fn run(&self, graph: &Graph<'_>, tangle: &[usize], found: &mut BTreeMap<Kind, Cycle>) {
+        let members: Places = tangle.iter().map(|node| (*node, 0)).collect();
+        let back = |node: usize| {
+            let edges = graph.from(node);
+            let ways =
+                edges.filter(|(to, class)| self.back.contains(class) && members.contains_key(to));
+            ways.map(|(to, _)| to).collect()
+        };
+        let places = Components::of(tangle.to_vec(), back).places();
+        let mut steps_left = STEPS_MAX;
+        for from in tangle {
+            for (to, class) in graph.from(*from) {
+                // Without a way back there is no cycle to look for.
+                let may_return = places.get(&to).is_some_and(|place| *place >= places[from]);
+                if !may_return || !self.first.contains(&class) {
+                    continue;
+                }
+                let way_back = self.way_back(graph, &places, to, *from, &mut steps_left);
+                let Some(mut walk) = way_back else { continue };
+                walk.insert(0, (*from, class));
+                for cycle in simple_cycles(walk) {
+                    let kind = kind_of(&cycle);
+                    if found.get(&kind).is_none_or(|known| known.len() > cycle.len()) {
+                        found.insert(kind, cycle);
+                    }
                 }
             }
         }
@@ -142,21 +160,21 @@ impl Search {
     fn way_back(
         &self,
         graph: &Graph<'_>,
-        nodes: &BTreeSet<usize>,
+        places: &Places,
         start: usize,
         goal: usize,
+        steps_left: &mut usize,
     ) -> Option<Cycle> {
-        type State = (usize, bool);
         let first: State = (start, !self.another_rw);
         let mut origins: HashMap<State, (State, Class)> = HashMap::new();
-        let mut frontier = std::collections::VecDeque::from([first]);
+        let mut frontier = VecDeque::from([first]);
         while let Some(state) = frontier.pop_front() {
+            *steps_left = steps_left.checked_sub(1)?;
             for (to, class) in graph.from(state.0) {
-                if !self.back.contains(&class) || !nodes.contains(&to) {
-                    continue;
-                }
+                let leads_on = places.get(&to).is_some_and(|place| *place >= places[&goal]);
                 let next: State = (to, state.1 || class.is_rw());
-                if next == first || origins.contains_key(&next) {
+                let known = next == first || origins.contains_key(&next);
+                if !leads_on || known || !self.back.contains(&class) {
                     continue;
                 }
                 origins.insert(next, (state, class));
@@ -170,11 +188,10 @@ impl Search {
     }
 }
 
-fn walk(
-    origins: &HashMap<(usize, bool), ((usize, bool), Class)>,
-    first: (usize, bool),
-    last: (usize, bool),
-) -> Cycle {
+/// A node, and whether an anti-dependency that was still wanted lies on the way to it.
+type State = (usize, bool);
+
+fn walk(origins: &HashMap<State, (State, Class)>, first: State, last: State) -> Cycle {
     let mut walk = Vec::new();
     let mut at = last;
     while at != first {
@@ -199,62 +216,66 @@ fn simple_cycles(walk: Cycle) -> Vec<Cycle> {
     cycles
 }
 
-/// Strongly connected components of two nodes or more, without recursion: a tangle may be as long
-/// as the history.
-fn components(graph: &Graph<'_>) -> Vec<Vec<usize>> {
-    let mut walk = Tarjan {
-        order: vec![usize::MAX; graph.len()],
-        low: vec![usize::MAX; graph.len()],
-        on_stack: vec![false; graph.len()],
-        stack: Vec::new(),
-        next: 0,
-        found: Vec::new(),
-    };
-    for root in 0..graph.len() {
-        if walk.order[root] == usize::MAX {
-            walk.from(graph, root);
+/// Strongly connected components, each before those that lead to it, found without recursion: a
+/// tangle may be as long as the history.
+#[derive(Default)]
+struct Components {
+    found: Vec<Vec<usize>>,
+    order: HashMap<usize, usize>,
+    low: HashMap<usize, usize>,
+    stack: Vec<usize>,
+    on_stack: HashMap<usize, bool>,
+}
+
+impl Components {
+    fn of(nodes: Vec<usize>, targets: impl Fn(usize) -> Vec<usize>) -> Self {
+        let mut components = Components::default();
+        for root in nodes {
+            if !components.order.contains_key(&root) {
+                components.descend(root, &targets);
+            }
+        }
+        components
+    }
+
+    /// The place of each node's component among all.
+    fn places(&self) -> Places {
+        let numbered = (0..).zip(&self.found);
+        numbered.flat_map(|(place, nodes)| nodes.iter().map(move |node| (*node, place))).collect()
+    }
+
+    fn enter(&mut self, node: usize) {
+        let next = self.order.len();
+        self.order.insert(node, next);
+        self.low.insert(node, next);
+        self.stack.push(node);
+        self.on_stack.insert(node, true);
+    }
+
+    fn lower(&mut self, node: usize, to: usize) {
+        if let Some(low) = self.low.get_mut(&node) {
+            *low = to.min(*low);
         }
     }
-    walk.found
-}
 
-struct Tarjan {
-    order: Vec<usize>,
-    low: Vec<usize>,
-    on_stack: Vec<bool>,
-    stack: Vec<usize>,
-    next: usize,
-    found: Vec<Vec<usize>>,
-}
-
-impl Tarjan {
-    fn enter(&mut self, node: usize) {
-        (self.order[node], self.low[node]) = (self.next, self.next);
-        self.next += 1;
-        self.stack.push(node);
-        self.on_stack[node] = true;
-    }
-
-    fn from(&mut self, graph: &Graph<'_>, root: usize) {
+    fn descend(&mut self, root: usize, targets: &impl Fn(usize) -> Vec<usize>) {
         self.enter(root);
-        let targets = |node: usize| graph.from(node).map(|(to, _)| to).collect::<Vec<_>>();
         let mut path = vec![(root, targets(root).into_iter())];
         while let Some((node, rest)) = path.last_mut() {
             let node = *node;
             match rest.next() {
-                Some(to) if self.order[to] == usize::MAX => {
-                    self.enter(to);
-                    path.push((to, targets(to).into_iter()));
-                }
-                Some(to) => {
-                    if self.on_stack[to] {
-                        self.low[node] = self.low[node].min(self.order[to]);
+                Some(to) => match self.order.get(&to).copied() {
+                    None => {
+                        self.enter(to);
+                        path.push((to, targets(to).into_iter()));
                     }
-                }
+                    Some(order) if self.on_stack[&to] => self.lower(node, order),
+                    Some(_) => {}
+                },
                 None => {
                     path.pop();
                     if let Some((parent, _)) = path.last() {
-                        self.low[*parent] = self.low[*parent].min(self.low[node]);
+                        self.lower(*parent, self.low[&node]);
                     }
                     self.close(node);
                 }
@@ -263,14 +284,14 @@ impl Tarjan {
     }
 
     fn close(&mut self, node: usize) {
-        if self.low[node] != self.order[node] {
+        if self.low[&node] != self.order[&node] {
             return;
         }
         let begin = self.stack.iter().rposition(|member| *member == node).expect("on the stack");
         let component = self.stack.split_off(begin);
-        component.iter().for_each(|member| self.on_stack[*member] = false);
-        if component.len() > 1 {
-            self.found.push(component);
+        for member in &component {
+            self.on_stack.insert(*member, false);
         }
+        self.found.push(component);
     }
 }

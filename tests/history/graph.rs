@@ -47,7 +47,7 @@ pub(super) struct Graph<'h> {
 impl<'h> Graph<'h> {
     pub fn of(history: &'h History, versions: &Versions<'h>, report: &mut Report) -> Self {
         let mut graph = Graph { edges: vec![Edges::new(); history.transactions.len()] };
-        for (key, chain) in versions.registers.iter().chain(&versions.lists) {
+        for (&key, chain) in versions.registers.iter().chain(&versions.lists) {
             graph.overwrites(key, chain);
         }
         for (index, transaction) in history.transactions.iter().enumerate() {
@@ -122,7 +122,9 @@ impl<'h> Graph<'h> {
         let mut own_elements: HashMap<&str, Vec<i64>> = HashMap::new();
         for op in ops {
             match op {
-                Op::Write { key, .. } => drop(own.insert(key)),
+                Op::Write { key, .. } => {
+                    own.insert(key);
+                }
                 Op::Append { key, element } => {
                     own_elements.entry(key).or_default().push(*element);
                 }
@@ -142,7 +144,7 @@ impl<'h> Graph<'h> {
                         .map(|(key, seen)| (key.as_str(), (seen.value, true)))
                         .chain(unmatched.iter().map(|(key, seen)| (&**key, (seen.value, false))))
                         .collect();
-                    for (key, chain) in &versions.registers {
+                    for (&key, chain) in &versions.registers {
                         if !predicate.looks_at(key) || own.contains(key) {
                             continue;
                         }
@@ -173,7 +175,7 @@ impl<'h> Graph<'h> {
         }
         let next = match chain.versions.get(place) {
             Some(next) => std::slice::from_ref(next),
-            None => &chain.loose,
+            None => &chain.loose[..],
         };
         for next in next {
             let reason = Reason { key, before: value, after: Some(next.value) };
@@ -199,15 +201,18 @@ impl<'h> Graph<'h> {
         let places = 0..=chain.versions.len();
         let begins = |place: &usize| !matches(*place) && (*place == 0 || matches(*place - 1));
         let runs: Vec<usize> = places.clone().filter(begins).collect();
-        let begin = match value {
-            Some(value) => {
-                let place = chain.place(value).filter(|place| !matches(*place));
-                place.and_then(|place| runs.iter().rfind(|begin| **begin <= place))
-            }
-            None => runs.first().filter(|_| runs.len() == 1),
+        let told = value.and_then(|value| chain.place(value)).filter(|place| !matches(*place));
+        let begin = match (value, told) {
+            (Some(_), Some(told)) => runs.iter().rfind(|begin| **begin <= told),
+            (Some(_), None) => None,
+            (None, _) => runs.first().filter(|_| runs.len() == 1),
         };
         let Some(begin) = begin.copied() else { return false };
         if let Some(seen) = begin.checked_sub(1).map(|place| chain.versions[place]) {
+            // A run that its reader begins itself, later on, was seen too early: then it read of
+            // whoever wrote the version told, which comes after its own.
+            let told = told.and_then(|place| chain.versions.get(place - 1)).copied();
+            let seen = told.filter(|_| seen.by == reader).unwrap_or(seen);
             let reason = Reason { key, before: Some(seen.value), after: None };
             self.add(seen.by, reader, Class::WriteRead, reason);
         }

@@ -158,7 +158,7 @@ impl History {
         let versions = versions::Versions::of(self, &mut report);
         let graph = graph::Graph::of(self, &versions, &mut report);
         cycles::search(self, &graph, &mut report);
-        report.anomalies.sort_by(|a, b| (a.realtime, a.kind).cmp(&(b.realtime, b.kind)));
+        report.anomalies.sort_by_key(|found| (found.realtime, found.kind));
         report
     }
 }

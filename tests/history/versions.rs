@@ -77,7 +77,7 @@ impl<'h> Versions<'h> {
         versions.order_lists(history, &appended, report);
         for (index, transaction) in history.transactions.iter().enumerate() {
             if versions.committed[index] {
-                let reader = Reader { history, index, report };
+                let reader = Reader { history, index, report: &mut *report };
                 reader.judge(&transaction.ops, &written, &appended);
             }
         }
@@ -144,7 +144,7 @@ impl<'h> Versions<'h> {
                 if !self.committed[index] {
                     continue;
                 }
-                let known = longest.entry(key).or_insert((elements, transaction.id));
+                let known = longest.entry(key).or_insert((&elements[..], transaction.id));
                 let (long, short) = match elements.len() > known.0.len() {
                     true => (&elements[..], known.0),
                     false => (known.0, &elements[..]),
@@ -157,18 +157,18 @@ impl<'h> Versions<'h> {
                     );
                     report.tell(Kind::Contradiction, vec![known.1, transaction.id], reason);
                 } else if elements.len() > known.0.len() {
-                    *known = (elements, transaction.id);
+                    *known = (&elements[..], transaction.id);
                 }
             }
         }
-        for (key, (elements, reader)) in &longest {
+        for (key, (elements, reader)) in longest {
             let distinct: BTreeSet<&i64> = elements.iter().collect();
             if distinct.len() < elements.len() {
                 let reason = format!("T{reader} read {key}={elements:?}: an element stands twice");
-                report.tell(Kind::Contradiction, vec![*reader], reason);
+                report.tell(Kind::Contradiction, vec![reader], reason);
             }
             let chain = self.lists.entry(key).or_default();
-            for element in *elements {
+            for element in elements {
                 let by = appended.get(&(key, *element)).map(|written| written.by);
                 if let Some(by) = by.filter(|by| self.committed[*by]) {
                     chain.push(Version { by, value: *element });
@@ -268,7 +268,9 @@ impl<'h> Reader<'_, 'h> {
         let mut own_elements: HashMap<&str, Vec<i64>> = HashMap::new();
         for op in ops {
             match op {
-                Op::Write { key, value, .. } => drop(own.insert(key, *value)),
+                Op::Write { key, value, .. } => {
+                    own.insert(key, *value);
+                }
                 Op::Append { key, element } => {
                     own_elements.entry(key).or_default().push(*element);
                 }
@@ -315,7 +317,8 @@ impl<'h> Reader<'_, 'h> {
     fn tell(&mut self, kind: Kind, others: &[usize], what: &str) {
         let id = |index: &usize| self.history.transactions[*index].id;
         let ids = std::iter::once(&self.index).chain(others).map(id).collect();
-        self.report.tell(kind, ids, format!("T{} read {what}", id(&self.index)));
+        let reason = format!("T{} read {what}", id(&self.index));
+        self.report.tell(kind, ids, reason);
     }
 
     fn own(&mut self, key: &str, own: i64, found: Option<i64>) {

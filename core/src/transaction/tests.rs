@@ -74,7 +74,7 @@ fn an_insert_waits_for_a_lock_and_keeps_the_gate_open_meanwhile() {
 fn an_insert_waits_for_a_predicate_over_it_and_keeps_the_gate_open_meanwhile() {
     let room = room();
     let mut owner = room.locks().begin();
-    let covers = |key: &[u8], _: &Document| key >= b"m";
+    let covers = |key: &[u8], _: &Document| *key >= *b"m".as_slice();
     owner.add_predicate(room.view.core.id, Arc::new(covers)).expect("nobody writes");
     room.events.insert(("a", doc! {})).expect("not covered");
     std::thread::scope(|scope| {
