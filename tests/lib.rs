@@ -9,7 +9,6 @@
 //! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
 //! | `kill` (in `cli/tests`) | kill -9 of the real command loses nothing acknowledged |
 //! | `golden` | databases written by released formats open for ever |
-//! | `checker` | the judge of histories ([`history`]) finds every anomaly it knows of, and no other |
 //! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
@@ -20,7 +19,6 @@
 //! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
 //! (`core/bugs.txt`), and each must make its suite fail.
 
-pub mod history;
 pub mod simulation;
 
 /// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has

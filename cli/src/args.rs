@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    collections, configure, create, describe, drop, export, import, manual, read, seal, stats,
-    verify, write,
+    collections, configure, create, describe, drop, export, find, import, index, manual, read,
+    repair, schema, seal, stats, verify, write,
 };
 use crate::output::Format;
 
@@ -83,12 +83,20 @@ It needs no database and leaves nothing behind.")]
     History(read::History),
     /// Show records in key order
     Scan(read::Scan),
-    /// Count the keys of a collection
-    Count(read::Count),
+    /// Show the records that match a filter
+    Find(find::Find),
+    /// Count the keys of a collection, or those that match a filter
+    Count(find::Count),
+    /// Set what documents are checked against, or show it
+    Schema(schema::SchemaCommand),
+    /// Create, drop or list secondary indexes
+    Index(index::Index),
     /// Seal what is pending into a block now
     Seal(seal::Seal),
     /// Re-hash everything and compare it with what is stored
     Verify(verify::Verify),
+    /// Rebuild tables, indexes, tiles and rendered files from the ledger
+    Repair(repair::Repair),
     /// Show figures of the database or of a collection
     Stats(stats::Stats),
     /// Print completions for a shell

@@ -86,7 +86,11 @@ fn write_text(stderr: &mut impl Write, error: &Error) -> std::io::Result<()> {
     writeln!(stderr, "error: {}: {}", error.code().as_str(), printable(&detail(error)))?;
     for violation in error.errors() {
         let (path, rule) = (printable(&violation.path), printable(&violation.rule));
-        writeln!(stderr, "  field {path}: {rule}, found {}", printable(&violation.found))?;
+        let place = match path.is_empty() {
+            true => "in the whole".to_owned(),
+            false => format!("field {path}"),
+        };
+        writeln!(stderr, "  {place}: {rule}, found {}", printable(&violation.found))?;
     }
     match advice(error.code()) {
         Some(advice) => writeln!(stderr, "  {advice}"),

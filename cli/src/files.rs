@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use blockdb::{Error, Result};
 
+/// A file that is read whole, such as a schema: far more than any engine limit lets through.
+const SMALL_BYTES_MAX: u64 = 16 << 20;
+
 /// A file to read and its length; a pipe or device has length 0.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     let refuse = |error: std::io::Error| {
@@ -23,6 +26,23 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
         return Err(Error::invalid(format!("{} is a folder, not a file", path.display())));
     }
     Ok((file, metadata.len()))
+}
+
+/// The whole of a small file, or of standard input for `-`.
+pub fn read_small(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let refuse = |error: std::io::Error| {
+        Error::invalid(format!("the file {} cannot be read: {error}", path.display()))
+    };
+    let mut source: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(open(path)?.0),
+    };
+    source.by_ref().take(SMALL_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(refuse)?;
+    match bytes.len() as u64 > SMALL_BYTES_MAX {
+        true => Err(Error::too_large("the size of the file", bytes.len() as u64, SMALL_BYTES_MAX)),
+        false => Ok(bytes),
+    }
 }
 
 /// A file to write; what it held before is gone.

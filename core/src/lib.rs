@@ -40,10 +40,12 @@ pub mod table;
 pub mod transaction;
 
 pub use api::{
-    BlockInfo, BulkError, BulkResult, Collection, CollectionInfo, Db, InsertMany, IntoItem,
-    KeyBounds, Keyed, Record, Results, Scan,
+    BlockInfo, BulkError, BulkResult, Collection, CollectionInfo, Db, Explain, Find, IndexInfo,
+    InsertMany, IntoFilter, IntoItem, KeyBounds, Keyed, Page, Record, Results, Scan, SchemaInfo,
 };
 pub use collection::CollectionOptions;
+pub use database::model::IndexOptions;
+pub use database::repair::RepairReport;
 pub use database::verify::{Fault, VerifiedCollection, VerifyOptions, VerifyReport};
 pub use database::{Options, RecoveryReport};
 pub use document::{Document, Object, Timestamp, Value};

@@ -18,8 +18,69 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 pub const LEAF_BYTES_MAX: usize = 65_535;
 /// A page of results.
 pub const PAGE_RECORDS_MAX: usize = 1000;
+/// Secondary indexes of a collection: each is extracted and written with every record.
+pub const INDEXES_MAX: usize = 64;
+/// Memory of a sort that no index gives: beyond it a limit or an index is asked for.
+pub const SORT_BYTES_MAX: u64 = 64 << 20;
+/// Records of one query that are remembered, so that none comes twice: 32 MiB of numbers.
+pub const DISTINCT_RECORDS_MAX: usize = 2_000_000;
 /// The smallest memory budget that still holds one maximal batch's working set in small pieces.
 pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
 /// How long an operation of its own waits for locks: whoever holds them has ended by then, since a
 /// transaction lives no longer by default.
 pub const LOCK_WAIT_MS_MAX: u64 = 30_000;
+/// Nesting of filters: bounds the recursion of parsing and matching, as the public surface promises.
+pub const FILTER_DEPTH_MAX: usize = 32;
+/// Conditions and nested filters of one filter: each may be asked of every record.
+pub const FILTER_CONDITIONS_MAX: usize = 1000;
+/// Values in all `$in` and `$nin` lists of one filter: each may become a place to look in an index.
+pub const FILTER_VALUES_MAX: usize = 10_000;
+/// Faults of a filter that are reported together: enough to mend it, and no answer beyond a page.
+pub const FILTER_FAULTS_MAX: usize = 100;
+/// A dotted path, as long as the longest key.
+pub const FIELD_PATH_BYTES_MAX: usize = 1024;
+/// Fields of one index: with the next bound, an index key stays within 16 KiB.
+pub const INDEX_FIELDS_MAX: usize = 16;
+/// One value in an index key, in its encoding: an index finds records by short values.
+pub const INDEX_VALUE_BYTES_MAX: usize = 1024;
+/// Elements of an indexed array: each becomes an entry, and all are written with the record.
+pub const INDEX_ELEMENTS_MAX: usize = 1000;
+/// Keys that one document gives one index, taken together: an array multiplies its other fields.
+pub const INDEX_KEYS_BYTES_MAX: usize = 1 << 20;
+/// Fields of one sort, as of one index.
+pub const SORT_FIELDS_MAX: usize = 16;
+/// Paths of one projection.
+pub const PROJECTION_FIELDS_MAX: usize = 1000;
+/// Ranges of one index that a plan reads: a whole `$in` list may become points.
+pub const PLAN_RANGES_MAX: usize = FILTER_VALUES_MAX;
+/// The bounds of these ranges, taken together; beyond, the plan reads one wider range.
+pub const PLAN_RANGES_BYTES_MAX: usize = 4 << 20;
+/// The position in a cursor: an index key with room to spare; it travels in URLs and bodies.
+pub const CURSOR_POSITION_BYTES_MAX: usize = 32 << 10;
+/// A schema in canonical encoding: it stands in a record of the system collection and is read at
+/// every open.
+pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
+/// Nesting of arrays and objects in a schema, and `$ref`s in a row: bounds recursion and chains.
+pub const SCHEMA_DEPTH_MAX: usize = 64;
+/// Nodes and edges of a compiled schema, and steps to build them: where `$ref`s stand
+/// beside other keywords, the schemas that apply together could multiply without end. A flat schema
+/// of the maximal size needs about two thirds.
+pub const SCHEMA_NODES_MAX: usize = 1 << 18;
+/// Steps to compare two schemas: both of the maximal size and flat take about a third; only those
+/// whose parts can pair up in many ways take more, and are reported as incompatible.
+pub const SCHEMA_COMPARE_STEPS_MAX: usize = 1 << 20;
+/// The text of a pattern: two bytes like `\w` become kilobytes before any other limit sees them.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024;
+/// The programs of all patterns of a schema: bounds what repetitions of repetitions grow to, and
+/// how long compiling takes. It holds `\p{L}{1,255}`, or 512 usual patterns.
+pub const SCHEMA_PATTERN_PROGRAM_BYTES_MAX: usize = 32 << 20;
+/// What a pattern keeps of a matching thread's work, so that the next match is faster.
+pub const SCHEMA_PATTERN_CACHE_BYTES_MAX: usize = 512 << 10;
+/// Defaults of a schema with the defaults inside them filled in: nested ones multiply.
+pub const SCHEMA_DEFAULT_BYTES_MAX: usize = 4 << 20;
+/// Violations listed in one error; further ones are counted only.
+pub const VIOLATIONS_MAX: usize = 100;
+/// Characters of what a violation found: enough to recognise it, and never a whole document.
+pub const VIOLATION_FOUND_CHARS_MAX: usize = 80;
+/// Characters of a violation's path: field names can be as long as a document.
+pub const VIOLATION_PATH_CHARS_MAX: usize = 1024;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use blockdb::{CollectionOptions, Db, Options, Tuning, Value, VerifyOptions, doc};
+use blockdb::{CollectionOptions, Db, IndexOptions, Options, Tuning, Value, VerifyOptions, doc};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -52,6 +52,18 @@ fn write(folder: &Path, closed: bool) {
     events
         .configure(&[("description".to_owned(), Value::String("golden".to_owned()))])
         .expect("it is configured");
+    let schema = doc! {
+        "type": "object",
+        "properties": { "n": { "type": "integer" }, "again": { "type": "integer" } },
+    };
+    events.set_schema(&schema).expect("the documents fit it");
+    for (name, fields, unique) in [("by_n", ["n", "-f"], false), ("by_a", ["a", "t"], false)] {
+        let options = IndexOptions { unique, ..IndexOptions::default() };
+        events.create_index(name, &fields, options).expect("it is built");
+    }
+    events.insert(("e-90", doc! { "n": 90, "a": ["y"] })).expect("it is inserted");
+    db.rotate("events").expect("it rotates");
+    db.settle().expect("it settles");
     for (name, purge) in [("dropped", false), ("purged", true)] {
         let doomed = db.create_collection(name, CollectionOptions::new()).expect("it is made");
         doomed.insert(("d", doc! { "n": 1 })).expect("it is inserted");
@@ -87,13 +99,14 @@ fn check(name: &str) {
     copy_dir(&folder.join("db"), &path);
     for options in [Options::new().read_only(true), Options::new().create(false)] {
         let db = options.open(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(contents(&db), expected, "{name}");
+        // A writer purges what was dropped long enough ago, and records that.
+        assert!(contents(&db).starts_with(&expected), "{name}");
         let report = db.verify(&VerifyOptions::default(), &|_, _| {}).expect("verify runs");
         assert!(report.is_clean(), "{name}: {:?}", report.faults);
         db.close().expect("it closes");
     }
     let db = Options::new().create(false).open(&path).expect("it opens again");
-    assert_eq!(contents(&db), expected, "{name}, after a writer");
+    assert!(contents(&db).starts_with(&expected), "{name}, after a writer");
     db.collection("events").insert(("new", doc! {})).expect("it takes new records");
 }
 

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use blockdb::{CollectionOptions, Db, Options, Value, VerifyOptions, doc};
+use blockdb::{CollectionOptions, Db, IndexOptions, Options, Value, VerifyOptions, doc};
 
 /// The two tests measure one process, so they take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -114,6 +114,52 @@ fn a_thousand_collections_share_one_log_few_files_and_one_budget() {
     }
     assert_eq!(reopened.collection("busy").count().expect("it can be counted"), total);
     clean(&reopened);
+    db.close().expect("it closes");
+}
+
+#[test]
+fn thousands_of_collections_with_three_indexes_each_open_fast_and_stay_small() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("db");
+    let collections = count(5000, 200);
+    let db = Db::open(&path).expect("it opens");
+    let (before, files_before) = (resident_bytes(), open_files());
+    let mut files = 0;
+    for number in 0..collections {
+        let name = format!("c{number:05}");
+        let one = db.create_collection(&name, CollectionOptions::new()).expect("it is made");
+        for (index, fields) in [("a", ["n", "-m"]), ("b", ["m", "n"]), ("c", ["t", "n"])] {
+            // Asked for before the first record, so that there is nothing to build.
+            let options = IndexOptions { background: true, ..IndexOptions::default() };
+            one.create_index(index, &fields, options).expect("it is asked for");
+        }
+        let document = doc! { "n": number as i64, "m": 1, "t": ["x", "y"] };
+        one.insert(("k", document)).expect("it is inserted");
+        if number % 100 == 0 {
+            files = files.max(open_files());
+        }
+    }
+    db.settle().expect("all of it is built");
+    let used = resident_bytes().saturating_sub(before) >> 20;
+    files = files.max(open_files()).saturating_sub(files_before);
+    println!("{collections} collections with 3 indexes each: {used} MiB, {files} files");
+    assert!(used <= 256, "{used} MiB with a budget of 256");
+    assert!(files <= 512, "{files} open files");
+    db.close().expect("it closes");
+
+    let begun = Instant::now();
+    let db = Db::open(&path).expect("it opens again");
+    let took = begun.elapsed();
+    println!("opening took {took:?}");
+    let most = Duration::from_secs(if blockdb_tests::is_debug_build() { 10 } else { 1 });
+    assert!(took < most, "{took:?}");
+    for number in [0, collections / 2, collections - 1] {
+        let one = db.collection(&format!("c{number:05}"));
+        let found = one.find(doc! { "n": number as i64, "m": 1 }).expect("a query");
+        assert_eq!(found.count().expect("it can be counted"), 1);
+        assert!(one.indexes().expect("indexes").iter().all(|index| index.state == "ready"));
+    }
     db.close().expect("it closes");
 }
 

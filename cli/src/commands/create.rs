@@ -1,10 +1,14 @@
 //! `create`: a new collection, and the database around it if there is none.
 
+use std::path::PathBuf;
+
 use blockdb::CollectionOptions;
 use blockdb::collection::name::validate_name;
+use blockdb::collection::schema::Schema;
 use clap::Args;
 
 use crate::args::Cli;
+use crate::commands::schema::read_schema;
 use crate::exit::Outcome;
 use crate::output::Output;
 
@@ -12,6 +16,7 @@ use crate::output::Output;
 #[command(after_help = "\
 Example:
   blockdb create events --key-field id --revisions
+  blockdb create packages --key-field name --schema package.schema.json
 
 Names have 1 to 128 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit.
 All settings can be changed later with configure; revisions can only be turned on.")]
@@ -30,10 +35,13 @@ pub struct Create {
     /// Seal pending records after this many milliseconds; 0 turns the timer off [default: 1000]
     #[arg(long, value_name = "N")]
     seal_interval_ms: Option<u64>,
+    /// File with the JSON Schema that documents are checked against, - for standard input
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
 }
 
 impl Create {
-    fn options(&self) -> CollectionOptions {
+    fn options(&self) -> blockdb::Result<CollectionOptions> {
         let mut options = CollectionOptions::new();
         if let Some(field) = &self.key_field {
             options = options.key_field(field);
@@ -47,13 +55,18 @@ impl Create {
         if let Some(interval_ms) = self.seal_interval_ms {
             options = options.seal_interval_ms(interval_ms);
         }
-        options
+        if let Some(file) = &self.schema {
+            let schema = read_schema(file)?.try_to_object()?;
+            Schema::compile(&schema)?;
+            options = options.schema(schema);
+        }
+        Ok(options)
     }
 
     pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
         // What is wrong is refused before a database is made for it.
         validate_name(&self.name)?;
-        let options = self.options();
+        let options = self.options()?;
         options.settings()?;
         let info =
             cli.write_or_create(|db| Ok(db.create_collection(&self.name, options)?.describe()?))?;

@@ -7,8 +7,8 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use blockdb::{
-    Code, Collection, CollectionOptions, Db, Document, Error, Fault, InsertMany, Options, Result,
-    VerifyOptions, VerifyReport,
+    Code, Collection, CollectionOptions, Db, Document, Error, Fault, IndexOptions, InsertMany,
+    Options, Result, VerifyOptions, VerifyReport, doc,
 };
 use indicatif::HumanCount;
 use serde_json::json;
@@ -63,6 +63,8 @@ fn write(story: &mut Story<'_>, dir: &Path) -> Outcome<BTreeMap<u64, String>> {
         Ok((record.document, vec![told]))
     })?;
     story.step("Scan keys that begin with \"lib\"", || scan(&packages))?;
+    story.step("Set a schema; what breaks it is refused", || model(&packages))?;
+    story.step("Index two fields and ask by them", || query(&packages))?;
     story.step("Append a revision; the one before stays", || revise(&packages, &old))?;
     story.step("Seal what is pending into a block", || {
         let block = packages.seal()?.ok_or_else(|| unlike("nothing was sealed"))?;
@@ -138,6 +140,51 @@ fn scan(packages: &Collection) -> Result<((), Vec<String>)> {
     let keys: Vec<&str> = found.iter().map(|record| record.key.as_str()).collect();
     expect(keys.len() == 5 && keys.is_sorted(), "keys are missing or out of order")?;
     Ok(((), vec![format!("the first five in byte order: {}", keys.join(", "))]))
+}
+
+fn model(packages: &Collection) -> Result<((), Vec<String>)> {
+    let schema = doc! {
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "minLength": 2 },
+            "section": { "type": "string" },
+            "size": { "type": "integer", "minimum": 0 },
+            "tags": { "type": "array", "items": { "type": "string" } }
+        },
+        "required": ["name", "version", "size"]
+    };
+    packages.set_schema(&schema)?;
+    let wrong = doc! { "name": "x", "version": "1", "size": -1 };
+    match packages.insert(wrong) {
+        Err(error) if error.code() == Code::SchemaViolation => {
+            let mut told = vec!["all documents there fit it; one that does not:".to_owned()];
+            for each in error.errors() {
+                told.push(format!("{}: {}, found {}", each.path, each.rule, each.found));
+            }
+            Ok(((), told))
+        }
+        _ => Err(unlike("a document that breaks the schema was not refused")),
+    }
+}
+
+fn query(packages: &Collection) -> Result<((), Vec<String>)> {
+    packages.create_index("by_section", &["section", "-size"], IndexOptions::default())?;
+    let find = packages.find(doc! { "section": "games", "tags": "role::program" })?;
+    let find = find.sort("-size")?.limit(3);
+    let explain = find.explain()?;
+    expect(explain.index.as_deref() == Some("by_section"), "the index is not used")?;
+    let found = find.all()?;
+    expect(found.len() == 3, "games are missing")?;
+    let mut told = Vec::new();
+    for record in &found {
+        told.push(format!("{}: {}", record.key, short(&record.document)?));
+    }
+    told.push(format!(
+        "the three largest games, by {} of {} records",
+        explain.records_read,
+        HumanCount(packages.count()?)
+    ));
+    Ok(((), told))
 }
 
 fn revise(packages: &Collection, old: &Document) -> Result<((), Vec<String>)> {

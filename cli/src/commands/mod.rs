@@ -8,10 +8,14 @@ pub mod demo;
 pub mod describe;
 pub mod drop;
 pub mod export;
+pub mod find;
 pub mod import;
+pub mod index;
 pub mod manual;
 pub mod read;
 pub mod rejected;
+pub mod repair;
+pub mod schema;
 pub mod seal;
 pub mod stats;
 pub mod verify;
@@ -37,9 +41,13 @@ pub fn run(cli: &Cli, output: &mut Output) -> Outcome {
         Command::Get(args) => args.run(cli, output),
         Command::History(args) => args.run(cli, output),
         Command::Scan(args) => args.run(cli, output),
+        Command::Find(args) => args.run(cli, output),
         Command::Count(args) => args.run(cli, output),
+        Command::Schema(args) => args.run(cli, output),
+        Command::Index(args) => args.run(cli, output),
         Command::Seal(args) => args.run(cli, output),
         Command::Verify(args) => args.run(cli, output),
+        Command::Repair(args) => args.run(cli, output),
         Command::Stats(args) => args.run(cli, output),
         Command::Completions(args) => args.run(output),
         Command::Man(args) => args.run(output),

@@ -1,8 +1,7 @@
-//! `get`, `history`, `scan`, `count`: reading by key.
+//! `get`, `history`, `scan`: reading by key.
 
 use blockdb::{Code, Collection, Error, Scan as Records};
 use clap::Args;
-use serde_json::json;
 
 use crate::args::Cli;
 use crate::exit::Outcome;
@@ -134,33 +133,6 @@ fn after_prefix(prefix: &str) -> Option<String> {
         }
     }
     None
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Example:
-  blockdb count packages")]
-pub struct Count {
-    /// Name of the collection
-    name: String,
-    /// Count only what matches (needs queries, which this build does not have yet)
-    filter: Option<String>,
-}
-
-impl Count {
-    pub fn run(&self, cli: &Cli, output: &mut Output) -> Outcome {
-        if self.filter.is_some() {
-            let detail = "this build counts all keys or none: a FILTER needs queries, which \
-                          it does not have yet; leave it out";
-            return Err(Error::new(Code::Unsupported, detail).into());
-        }
-        let count = cli.open_to_read()?.collection(&self.name).count()?;
-        match output.is_json() {
-            true => output.object(&json!({ "count": count }))?,
-            false => output.line(&count.to_string())?,
-        }
-        Ok(())
-    }
 }
 
 fn missing(name: &str, key: &str) -> Error {

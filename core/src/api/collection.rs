@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use crate::api::info::{BlockInfo, CollectionInfo};
-use crate::api::range::{IntoItem, KeyBounds, Keyed};
+use crate::api::bulk::{Batches, Bulk};
+use crate::api::find::{Find, IntoFilter};
+use crate::api::info::{BlockInfo, CollectionInfo, IndexInfo};
+use crate::api::range::{IntoItem, KeyBounds};
 use crate::api::record::Record;
-use crate::api::results::{BulkError, BulkResult, InsertMany, Results, Scan};
+use crate::api::results::{BulkResult, InsertMany, Results, Scan};
 use crate::collection::{CollectionOptions, DEFAULT_NAME, SYSTEM_NAME};
 use crate::database::Database;
+use crate::database::model::IndexOptions;
 use crate::database::stats::{CollectionStats, collection_stats};
 use crate::document::{Document, Timestamp, Value, key_from_value, validate_key};
 use crate::error::{Code, Error, Result};
+use crate::host::Background;
+use crate::shard::operations::Operation;
 use crate::shard::read::KeyRange;
 use crate::shard::state::View;
 use crate::transaction::{self, Item, OnError};
 
-/// Errors a bulk call reports one by one; beyond that only their number.
-const BULK_ERRORS_MAX: usize = 100;
-
 /// A handle on a collection by name; cheap to clone, usable from any thread.
 #[derive(Clone, Debug)]
 pub struct Collection {
-    database: Arc<Database>,
+    pub(crate) database: Arc<Database>,
     name: String,
 }
 
@@ -58,11 +60,25 @@ impl Collection {
         }
     }
 
-    fn item(&self, view: &View, item: impl IntoItem) -> Result<Item> {
+    pub(crate) fn item(&self, view: &View, item: impl IntoItem) -> Result<Item> {
         let (given, document) = item.into_item();
         let key = settle_key(view, &self.database, given, &document)?;
         validate_key(&key)?;
         Ok(Item { key, document })
+    }
+
+    /// Runs `act` on a collection and counts it.
+    pub(crate) fn counted<T>(
+        &self,
+        view: &View,
+        operation: Operation,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let clock = &*self.database.shard.env.host.clock;
+        let begun_us = view.core.operations.begin(operation, clock);
+        let result = act();
+        view.core.operations.end(operation, begun_us, clock);
+        result
     }
 
     fn record(&self, item: Item, written: &transaction::Written) -> Record {
@@ -84,16 +100,17 @@ impl Collection {
     /// `duplicate_key`, `collection_not_found`, `invalid_argument`, `too_large`.
     pub fn insert(&self, item: impl IntoItem) -> Result<Record> {
         let view = self.writable()?;
-        let items = [self.item(&view, item)?];
+        let items = vec![self.item(&view, item)?];
         let (shard, locks) = (&self.database.shard, &self.database.locks);
-        let (written, rejected) =
-            transaction::insert_batch(shard, locks, &view, &items, OnError::Stop)?;
+        let (written, rejected, mut items) = self.counted(&view, Operation::Insert, || {
+            let batch = transaction::prepare_batch(shard, &view, items);
+            transaction::commit_batch(shard, locks, &view, batch, OnError::Stop)
+        })?;
         if let Some(rejected) = rejected.into_iter().next() {
             return Err(rejected.error);
         }
         let written = written.expect("one accepted item was written");
-        let [item] = items;
-        Ok(self.record(item, &written))
+        Ok(self.record(items.remove(0), &written))
     }
 
     /// Appends the next revision of `key`, or revision 1 of a new key; needs a collection with
@@ -101,9 +118,11 @@ impl Collection {
     /// Errors: `unsupported`, `precondition_failed`, `collection_not_found`.
     pub fn put(&self, key: &str, document: Document, expect: Option<u64>) -> Result<Record> {
         let view = self.writable()?;
-        let item = self.item(&view, (key, document))?;
+        let mut item = self.item(&view, (key, document))?;
         let (shard, locks) = (&self.database.shard, &self.database.locks);
-        let written = transaction::put_one(shard, locks, &view, &item, expect)?;
+        let written = self.counted(&view, Operation::Put, || {
+            transaction::put_one(shard, locks, &view, &mut item, expect)
+        })?;
         Ok(self.record(item, &written))
     }
 
@@ -117,8 +136,10 @@ impl Collection {
         self.insert_many_with(items, InsertMany::default(), &mut |_, _| {})
     }
 
-    /// [`Collection::insert_many`] with options. `committed` is called after each batch with the
-    /// number of items dealt with so far and the result so far.
+    /// [`Collection::insert_many`] with options. While a batch is committed by a helping thread, the
+    /// next is taken from `items` and prepared; `committed` is called on this thread after each
+    /// batch, at the latest when the next one is prepared, with the number of items dealt with and
+    /// the result so far.
     pub fn insert_many_with<I>(
         &self,
         items: I,
@@ -130,23 +151,23 @@ impl Collection {
         I::Item: IntoItem,
     {
         let view = self.writable()?;
-        let mut bulk =
-            Bulk { collection: self, view, options, result: BulkResult::default(), done: 0 };
-        let mut batch = Vec::with_capacity(options.batch.min(4096));
-        let mut bytes = 0;
-        for item in items {
-            let item = item.into_item();
-            bytes += item.1.as_bytes().len();
-            batch.push(item);
-            if batch.len() >= options.batch.max(1) || bytes >= crate::limits::BATCH_BYTES_MAX / 2 {
-                bulk.commit(&mut batch)?;
-                committed(bulk.done, &bulk.result);
-                bytes = 0;
+        let mut bulk = Bulk::new(self, view, options);
+        let mut batches = Batches { items: items.into_iter(), size: options.batch.max(1) };
+        let Some(first) = batches.next() else { return Ok(bulk.result) };
+        let background = self.database.shard.env.host.background;
+        match batches.next() {
+            Some(second) if background == Background::Threads => {
+                let rest = [first, second].into_iter().chain(batches);
+                bulk.insert_side_by_side(rest, committed)?;
             }
-        }
-        if !batch.is_empty() {
-            bulk.commit(&mut batch)?;
-            committed(bulk.done, &bulk.result);
+            second => {
+                for batch in [Some(first), second].into_iter().flatten().chain(batches) {
+                    let (batch, places) = bulk.prepare(batch);
+                    let outcome = bulk.commit(batch);
+                    bulk.settle(places, outcome)?;
+                    committed(bulk.done, &bulk.result);
+                }
+            }
         }
         Ok(bulk.result)
     }
@@ -163,7 +184,8 @@ impl Collection {
 
     fn get_at(&self, key: &str, revision: Option<u64>) -> Result<Option<Record>> {
         let view = self.view()?;
-        match view.get(key.as_bytes(), revision)? {
+        let found = self.counted(&view, Operation::Get, || view.get(key.as_bytes(), revision))?;
+        match found {
             Some(leaf) => Record::from_leaf(&self.name, leaf),
             None => Ok(None),
         }
@@ -200,7 +222,16 @@ impl Collection {
     /// Records by key within explicit bounds.
     pub fn scan_range(&self, range: KeyRange) -> Scan {
         let view = self.view().map_err(|error| (error.code(), error.detail().to_owned()));
+        if let Ok(view) = &view {
+            view.core.operations.count(Operation::Scan);
+        }
         Scan { view, range, limit: None }
+    }
+
+    /// Records that match `filter` (see `docs/queries.md`), at one snapshot. Errors:
+    /// `invalid_argument`, naming field, operator and what was expected.
+    pub fn find(&self, filter: impl IntoFilter) -> Result<Find> {
+        Find::new(self.view()?, &filter.into_filter()?)
     }
 
     /// Number of keys.
@@ -215,6 +246,7 @@ impl Collection {
         Ok(Results {
             collection: self.name.clone(),
             leaves: view.leaves(after.map_or(0, |after| after.saturating_add(1))),
+            view,
             until: until.unwrap_or(u64::MAX),
             left: None,
         })
@@ -250,6 +282,36 @@ impl Collection {
     /// Figures.
     pub fn stats(&self) -> Result<CollectionStats> {
         collection_stats(&self.view()?)
+    }
+
+    /// Makes `schema` (JSON Schema, the subset of `docs/schema.md`) what new documents are checked
+    /// against; returns its version. Errors: `invalid_argument` names what is wrong with the schema,
+    /// `schema_violation` lists what is incompatible with the documents there.
+    pub fn set_schema(&self, schema: &Document) -> Result<u32> {
+        self.database.set_schema(&self.name, &schema.try_to_object()?)
+    }
+
+    /// Makes an index on `fields` (dotted paths, `-` in front for descending) and waits until it is
+    /// ready, unless `options.background`. Errors: `duplicate_key` if it is to be unique and values
+    /// are not, naming offending keys.
+    pub fn create_index(
+        &self,
+        index: &str,
+        fields: &[&str],
+        options: IndexOptions,
+    ) -> Result<IndexInfo> {
+        self.database.create_index(&self.name, index, fields, &options).map(IndexInfo::of)
+    }
+
+    /// Drops an index.
+    pub fn drop_index(&self, index: &str) -> Result<()> {
+        self.database.drop_index(&self.name, index)
+    }
+
+    /// The indexes, with how far each is built.
+    pub fn indexes(&self) -> Result<Vec<IndexInfo>> {
+        let indexes = self.database.indexes(&self.name)?;
+        Ok(indexes.into_iter().map(IndexInfo::of).collect())
     }
 
     /// Changes settings at run time; `Value::Null` restores a default.
@@ -291,73 +353,4 @@ fn new_key(database: &Database) -> String {
     host.random.fill(&mut random);
     let millis = (host.clock.wall_us() / 1000).max(0) as u64;
     uuid::Builder::from_unix_timestamp_millis(millis, &random).as_uuid().to_string()
-}
-
-/// A bulk insert under way.
-struct Bulk<'a> {
-    collection: &'a Collection,
-    view: View,
-    options: InsertMany,
-    result: BulkResult,
-    done: u64,
-}
-
-impl Bulk<'_> {
-    fn commit(&mut self, batch: &mut Vec<(Option<String>, Document)>) -> Result<()> {
-        let first_index = self.done;
-        let mut items = Vec::with_capacity(batch.len());
-        let mut indexes = Vec::with_capacity(batch.len());
-        let count = batch.len() as u64;
-        for (index, (key, document)) in (first_index..).zip(batch.drain(..)) {
-            match self.collection.item(&self.view, Keyed { key, document }) {
-                Ok(item) => {
-                    items.push(item);
-                    indexes.push(index);
-                }
-                Err(error) => self.refuse(index, error)?,
-            }
-        }
-        let database = &self.collection.database;
-        let (written, rejected) = transaction::insert_batch(
-            &database.shard,
-            &database.locks,
-            &self.view,
-            &items,
-            self.options.on_error,
-        )
-        .map_err(|error| error.note(self.before()))?;
-        for rejected in rejected {
-            self.refuse(indexes[rejected.index as usize], rejected.error)?;
-        }
-        if let Some(written) = written {
-            self.result.inserted += written.count;
-            self.result.first_seq.get_or_insert(written.first_seq);
-            self.result.last_seq = Some(written.first_seq + written.count - 1);
-        }
-        self.done = first_index + count;
-        Ok(())
-    }
-
-    fn refuse(&mut self, index: u64, error: Error) -> Result<()> {
-        let soft = matches!(
-            error.code(),
-            Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
-        );
-        if self.options.on_error == OnError::Stop || !soft {
-            return Err(error.note(format!("it is item {index}, {}", self.before())));
-        }
-        self.result.rejected += 1;
-        if self.result.errors.len() < BULK_ERRORS_MAX {
-            self.result.errors.push(BulkError {
-                index,
-                code: error.code().as_str(),
-                detail: error.detail().to_owned(),
-            });
-        }
-        Ok(())
-    }
-
-    fn before(&self) -> String {
-        format!("{} items were inserted before", self.result.inserted)
-    }
 }

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use crate::collection::IndexState;
+use crate::collection::descriptor::SchemaVersion;
 use crate::collection::render::hex;
-use crate::document::Timestamp;
+use crate::database::model::{IndexProgress, progress_of};
+use crate::document::{Document, Timestamp};
 use crate::proof::{BlockHeader, Hash};
 use crate::shard::state::View;
 
@@ -30,6 +33,97 @@ pub struct CollectionInfo {
     pub head: Option<String>,
     /// Its settings.
     pub settings: SettingsInfo,
+    /// The schema in force.
+    pub schema: Option<SchemaInfo>,
+    /// Its secondary indexes.
+    pub indexes: Vec<IndexInfo>,
+}
+
+/// A version of a collection's schema.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct SchemaInfo {
+    /// From 1; each record tells the version it was checked against.
+    pub version: u32,
+    /// When it was set, RFC 3339.
+    pub set_at: String,
+    /// JSON Schema, as it was given.
+    pub source: serde_json::Value,
+}
+
+/// A secondary index.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct IndexInfo {
+    /// Its name.
+    pub name: String,
+    /// Dotted paths, `-` in front for descending.
+    pub fields: Vec<String>,
+    /// Whether no two newest records may have the same values.
+    pub unique: bool,
+    /// Whether records without any of the fields are left out.
+    pub sparse: bool,
+    /// `building`, `ready` or `failed`.
+    pub state: String,
+    /// Share of the records from before the index that are in it, 0 to 1.
+    pub built: f64,
+    /// Its entries.
+    pub entries: u64,
+    /// Bytes of its table files.
+    pub bytes: u64,
+    /// Queries that used it since the database was opened.
+    pub uses: u64,
+    /// When it was asked for, RFC 3339.
+    pub created_at: String,
+    /// Why it failed, with offending keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ViolationInfo>,
+}
+
+/// A violated rule, as [`crate::Violation`], for output.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct ViolationInfo {
+    /// Dotted path of the field.
+    pub path: String,
+    /// The rule.
+    pub rule: String,
+    /// What was found.
+    pub found: String,
+}
+
+impl SchemaInfo {
+    fn of(schema: &SchemaVersion) -> Option<Self> {
+        let source = Document::from_value(&schema.source).ok()?.to_json();
+        Some(SchemaInfo {
+            version: schema.version,
+            set_at: Timestamp::from_micros(schema.set_us).to_string(),
+            source: serde_json::from_str(&source).ok()?,
+        })
+    }
+}
+
+impl IndexInfo {
+    pub(crate) fn of(progress: IndexProgress) -> Self {
+        let index = progress.descriptor;
+        let errors = match &index.state {
+            IndexState::Failed(errors) => errors.clone(),
+            _ => Vec::new(),
+        };
+        IndexInfo {
+            name: index.name,
+            fields: index.fields,
+            unique: index.unique,
+            sparse: index.sparse,
+            state: index.state.as_str().to_owned(),
+            built: progress.built,
+            entries: progress.entries,
+            bytes: progress.bytes,
+            uses: progress.uses,
+            created_at: Timestamp::from_micros(index.created_us).to_string(),
+            errors: errors
+                .into_iter()
+                .map(|e| ViolationInfo { path: e.path, rule: e.rule, found: e.found })
+                .collect(),
+        }
+    }
 }
 
 /// The settings of a collection.
@@ -74,6 +168,12 @@ impl CollectionInfo {
                 flush_bytes: settings.flush_bytes,
                 flush_interval_ms: settings.flush_interval_ms,
             },
+            schema: descriptor.schema.as_ref().and_then(SchemaInfo::of),
+            indexes: descriptor
+                .indexes
+                .iter()
+                .map(|index| IndexInfo::of(progress_of(view, index)))
+                .collect(),
         }
     }
 }

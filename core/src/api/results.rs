@@ -11,6 +11,7 @@ use crate::transaction::OnError;
 /// Records in sequence order, read as they are asked for.
 pub struct Results {
     pub(crate) collection: String,
+    pub(crate) view: View,
     pub(crate) leaves: Leaves,
     pub(crate) until: u64,
     pub(crate) left: Option<u64>,
@@ -22,6 +23,10 @@ impl Iterator for Results {
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == Some(0) {
             return None;
+        }
+        if let Err(error) = self.view.check_live() {
+            self.left = Some(0);
+            return Some(Err(error));
         }
         loop {
             let leaf = match self.leaves.next()? {

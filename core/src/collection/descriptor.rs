@@ -1,7 +1,7 @@
 //! A collection's descriptor and the system record that carries it. The record's key is
 //! `collection/<uuid>`; each administrative act appends the whole descriptor as its next revision.
 
-use crate::collection::{CollectionId, Settings};
+use crate::collection::{CollectionId, IndexDescriptor, Settings};
 use crate::document::{Document, Object, Timestamp, Value};
 use crate::error::{Code, Error, Result};
 
@@ -39,7 +39,7 @@ pub struct Tombstone {
 }
 
 /// Everything the system collection says about one collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Descriptor {
     /// Its identity.
     pub id: CollectionId,
@@ -53,6 +53,23 @@ pub struct Descriptor {
     pub settings: Settings,
     /// Present from the drop on.
     pub tombstone: Option<Tombstone>,
+    /// What new documents are checked against. Earlier versions stand in earlier revisions.
+    pub schema: Option<SchemaVersion>,
+    /// Its secondary indexes.
+    pub indexes: Vec<IndexDescriptor>,
+    /// The number the next index gets.
+    pub next_index_id: u32,
+}
+
+/// One version of a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchemaVersion {
+    /// From 1, growing by one.
+    pub version: u32,
+    /// When it was set, microseconds since the epoch.
+    pub set_us: i64,
+    /// JSON Schema, as it was given.
+    pub source: Object,
 }
 
 const KEY_PREFIX: &str = "collection/";
@@ -76,6 +93,14 @@ impl Descriptor {
         object.insert("status", Value::String(self.status.as_str().to_owned()));
         object.insert("created_at", Value::Timestamp(Timestamp::from_micros(self.created_us)));
         object.insert("settings", Value::Object(self.settings.to_object()));
+        if let Some(schema) = &self.schema {
+            object.insert("schema", Value::Object(schema.to_object()));
+        }
+        if self.next_index_id > 0 {
+            let indexes = self.indexes.iter().map(|index| Value::Object(index.to_object()));
+            object.insert("indexes", Value::Array(indexes.collect()));
+            object.insert("next_index_id", Value::Int(i64::from(self.next_index_id)));
+        }
         if let Some(tombstone) = &self.tombstone {
             let dropped = Timestamp::from_micros(tombstone.dropped_us);
             object.insert("dropped_at", Value::Timestamp(dropped));
@@ -108,7 +133,29 @@ impl Descriptor {
                 Status::Live => None,
                 _ => Some(tombstone(&object)?),
             },
+            schema: match object.get("schema") {
+                None => None,
+                Some(Value::Object(schema)) => Some(SchemaVersion::from_object(schema)?),
+                Some(_) => return Err(malformed("schema")),
+            },
+            indexes: match object.get("indexes") {
+                None => Vec::new(),
+                Some(Value::Array(indexes)) => indexes.iter().map(index).collect::<Result<_>>()?,
+                Some(_) => return Err(malformed("indexes")),
+            },
+            next_index_id: match object.get("next_index_id") {
+                None => 0,
+                Some(Value::Int(id)) => {
+                    u32::try_from(*id).map_err(|_| malformed("next_index_id"))?
+                }
+                Some(_) => return Err(malformed("next_index_id")),
+            },
         })
+    }
+
+    /// The index of that name.
+    pub fn index(&self, name: &str) -> Option<&IndexDescriptor> {
+        self.indexes.iter().find(|index| index.name == name)
     }
 
     /// The body of the collection's genesis leaf: it binds the id, the database, the settings and
@@ -122,6 +169,34 @@ impl Descriptor {
         object.insert("settings", Value::Object(self.settings.to_object()));
         Document::from_value(&object)
     }
+}
+
+impl SchemaVersion {
+    /// The object inside a collection's descriptor, and the body of the leaf that records it.
+    pub fn to_object(&self) -> Object {
+        let mut object = Object::new();
+        object.insert("version", Value::Int(i64::from(self.version)));
+        object.insert("set_at", Value::Timestamp(Timestamp::from_micros(self.set_us)));
+        object.insert("source", Value::Object(self.source.clone()));
+        object
+    }
+
+    fn from_object(object: &Object) -> Result<Self> {
+        let version = match object.get("version") {
+            Some(Value::Int(version)) => u32::try_from(*version).ok().filter(|number| *number > 0),
+            _ => None,
+        };
+        let source = match object.get("source") {
+            Some(Value::Object(source)) => source.clone(),
+            _ => return Err(malformed("source")),
+        };
+        let version = version.ok_or_else(|| malformed("version"))?;
+        Ok(SchemaVersion { version, set_us: time(object, "set_at")?, source })
+    }
+}
+
+fn index(value: &Value) -> Result<IndexDescriptor> {
+    IndexDescriptor::from_object(value.as_object().ok_or_else(|| malformed("indexes"))?)
 }
 
 fn tombstone(object: &Object) -> Result<Tombstone> {
@@ -147,13 +222,13 @@ fn text<'a>(object: &'a Object, field: &str) -> Result<&'a str> {
     }
 }
 
-fn time(object: &Object, field: &str) -> Result<i64> {
+pub(super) fn time(object: &Object, field: &str) -> Result<i64> {
     match object.get(field) {
         Some(Value::Timestamp(time)) => Ok(time.micros()),
         _ => Err(malformed(field)),
     }
 }
 
-fn malformed(field: &str) -> Error {
+pub(super) fn malformed(field: &str) -> Error {
     Error::new(Code::Corrupt, format!("a record of _system lacks a valid field {field:?}"))
 }

@@ -1,5 +1,5 @@
-//! What a collection is, apart from its data: its id, its name, its settings, and the documents of
-//! the system collection that create, configure and drop it.
+//! What a collection is, apart from its data: its id, its name, its settings, its schema, and the
+//! documents of the system collection that create, configure and drop it.
 //!
 //! ```text
 //!   create/configure/drop ──► Descriptor ──► record of `_system` (key collection/<uuid>)
@@ -13,12 +13,17 @@
 
 pub mod descriptor;
 pub mod id;
+pub mod index;
 pub mod name;
+pub mod query;
 pub mod render;
+pub mod schema;
 pub mod settings;
 
 pub use descriptor::{Descriptor, Status};
 pub use id::CollectionId;
+pub use index::{IndexDescriptor, IndexState};
+pub use schema::Schema;
 pub use settings::{CollectionOptions, Settings};
 
 /// The system collection's name; readable like any, written by administrative acts alone.

@@ -54,6 +54,8 @@ pub struct CollectionOptions {
     changes: Vec<(String, Value)>,
     /// Return the existing collection if it has these very settings.
     pub if_not_exists: bool,
+    /// The JSON Schema new documents are checked against.
+    pub schema: Option<Object>,
 }
 
 impl CollectionOptions {
@@ -91,6 +93,12 @@ impl CollectionOptions {
     /// Returns an existing collection of the same settings instead of `collection_exists`.
     pub fn if_not_exists(mut self, on: bool) -> Self {
         self.if_not_exists = on;
+        self
+    }
+
+    /// Checks new documents against this JSON Schema (the subset of `docs/schema.md`).
+    pub fn schema(mut self, schema: Object) -> Self {
+        self.schema = Some(schema);
         self
     }
 

@@ -4,22 +4,18 @@
 
 use std::time::Duration;
 
-use crate::collection::descriptor::Tombstone;
+use crate::collection::descriptor::{SchemaVersion, Tombstone};
 use crate::collection::name::validate_name;
+use crate::collection::schema::Schema;
 use crate::collection::{
     CollectionId, CollectionOptions, Descriptor, SYSTEM_NAME, Settings, Status,
 };
 use crate::database::Database;
-use crate::document::{Document, Value};
+use crate::document::{Document, Object, Value};
 use crate::error::{Code, Error, Result};
 use crate::host::Background;
 use crate::proof::{self, LeafKind};
-use crate::shard::committer::Work;
-use crate::shard::entry::{BatchBuilder, NewRecord};
 use crate::shard::state::View;
-
-/// How long a dropped collection's bodies are kept by default.
-pub const RETENTION: Duration = Duration::from_secs(16 * 24 * 3600);
 
 impl Database {
     /// Creates a collection; with `if_not_exists` an existing one of the same settings will do.
@@ -27,7 +23,8 @@ impl Database {
         self.check_writable()?;
         validate_name(name)?;
         let settings = options.settings()?;
-        let _admin = self.admin.lock();
+        let schema = options.schema.as_ref().map(|source| self.first_schema(source)).transpose()?;
+        let _admin = self.shard.admin.lock();
         if let Ok(view) = self.shard.snapshot().by_name(name) {
             return existing(view, options, &settings);
         }
@@ -39,17 +36,26 @@ impl Database {
             created_us: self.shard.env.host.clock.wall_us(),
             settings,
             tombstone: None,
+            schema,
+            indexes: Vec::new(),
+            next_index_id: 0,
         };
         let genesis = descriptor.genesis_body(self.shard.env.database_id)?;
-        self.record_act(&descriptor, Some((LeafKind::Genesis, &genesis)))?;
+        self.shard.record_act(&descriptor, Some((LeafKind::Genesis, &genesis)))?;
         self.shard.snapshot().by_name(name).cloned()
+    }
+
+    fn first_schema(&self, source: &Object) -> Result<SchemaVersion> {
+        Schema::compile(source)?;
+        let set_us = self.shard.env.host.clock.wall_us();
+        Ok(SchemaVersion { version: 1, set_us, source: source.clone() })
     }
 
     /// Changes settings of a collection at run time; returns its new descriptor.
     pub fn configure(&self, name: &str, changes: &[(String, Value)]) -> Result<Descriptor> {
         self.check_writable()?;
         refuse_system(name, "configured")?;
-        let _admin = self.admin.lock();
+        let _admin = self.shard.admin.lock();
         let view = self.shard.snapshot().by_name(name)?.clone();
         let _gate = view.core.gate.write();
         let mut descriptor = Descriptor::clone(&view.descriptor);
@@ -58,7 +64,7 @@ impl Database {
             return Ok(descriptor);
         }
         let body = Document::from_value(&descriptor.settings.to_object())?;
-        self.record_act(&descriptor, Some((LeafKind::Settings, &body)))?;
+        self.shard.record_act(&descriptor, Some((LeafKind::Settings, &body)))?;
         Ok(descriptor)
     }
 
@@ -67,7 +73,7 @@ impl Database {
     pub fn drop_collection(&self, name: &str, purge: bool) -> Result<Tombstone> {
         self.check_writable()?;
         refuse_system(name, "dropped")?;
-        let _admin = self.admin.lock();
+        let _admin = self.shard.admin.lock();
         let view = self.shard.snapshot().by_name(name)?.clone();
         let _gate = view.core.gate.write();
         self.shard.seal(view.core.id)?;
@@ -81,72 +87,11 @@ impl Database {
         let mut descriptor = Descriptor::clone(&view.descriptor);
         descriptor.status = if purge { Status::Purged } else { Status::Dropped };
         descriptor.tombstone = Some(tombstone.clone());
-        self.record_act(&descriptor, None)?;
+        self.shard.record_act(&descriptor, None)?;
         if purge {
             self.shard.purge(view.core.id)?;
         }
         Ok(tombstone)
-    }
-
-    /// Purges dropped collections whose retention is over; returns how many.
-    pub fn purge_expired(&self, retention: Duration) -> Result<usize> {
-        let _admin = self.admin.lock();
-        let now_us = self.shard.env.host.clock.wall_us();
-        let mut count = 0;
-        for (id, view) in &self.shard.snapshot().collections {
-            let Some(tombstone) = &view.descriptor.tombstone else { continue };
-            let due_us = tombstone.dropped_us + retention.as_micros() as i64;
-            if view.descriptor.status == Status::Dropped && due_us <= now_us {
-                let mut descriptor = Descriptor::clone(&view.descriptor);
-                descriptor.status = Status::Purged;
-                self.record_act(&descriptor, None)?;
-                self.shard.purge(*id)?;
-                count += 1;
-            }
-        }
-        Ok(count)
-    }
-
-    /// Logs one act: the descriptor as the next revision of its system record, and in the same
-    /// entry a leaf of the collection itself.
-    fn record_act(
-        &self,
-        descriptor: &Descriptor,
-        leaf: Option<(LeafKind, &Document)>,
-    ) -> Result<()> {
-        let state = self.shard.snapshot();
-        let system = &state.collections[&state.system];
-        let key = descriptor.key();
-        let newest = system.core.newest(key.as_bytes(), system.end_seq)?;
-        let body = descriptor.to_document()?;
-        let mut salts = [[0u8; 16]; 2];
-        self.shard.env.host.random.fill(salts.as_flattened_mut());
-        let mut batch = BatchBuilder::new(None);
-        batch.part(state.system);
-        batch.record(&NewRecord {
-            kind: LeafKind::Record,
-            key: Some(key.as_bytes()),
-            revision: newest.as_ref().map_or(1, |hit| hit.rank + 1),
-            prev_seq: newest.map(|hit| hit.seq),
-            schema: 0,
-            actor: None,
-            body: body.as_bytes(),
-            salt: salts[0],
-        });
-        if let Some((kind, body)) = leaf {
-            batch.part(descriptor.id);
-            batch.record(&NewRecord {
-                kind,
-                key: None,
-                revision: 1,
-                prev_seq: None,
-                schema: 0,
-                actor: None,
-                body: body.as_bytes(),
-                salt: salts[1],
-            });
-        }
-        self.shard.commit(Work::Write(batch.finish())).map(drop)
     }
 
     /// Waits until every sealed block of a collection is in the ledger.
@@ -174,16 +119,17 @@ fn existing(view: &View, options: &CollectionOptions, settings: &Settings) -> Re
     if !options.if_not_exists {
         return Err(Error::new(Code::CollectionExists, format!("collection {name:?} exists")));
     }
-    match view.descriptor.settings == *settings {
+    let schema = view.descriptor.schema.as_ref().map(|schema| &schema.source);
+    match view.descriptor.settings == *settings && schema == options.schema.as_ref() {
         true => Ok(view.clone()),
         false => Err(Error::new(
             Code::CollectionExists,
-            format!("collection {name:?} exists with other settings; see describe and configure"),
+            format!("collection {name:?} exists with other settings or schema; see describe"),
         )),
     }
 }
 
-fn refuse_system(name: &str, what: &str) -> Result<()> {
+pub(super) fn refuse_system(name: &str, what: &str) -> Result<()> {
     match name == SYSTEM_NAME {
         true => Err(Error::new(
             Code::PermissionDenied,

@@ -104,13 +104,14 @@ fn sealer_step(shard: &Shard) -> Result<Option<u64>> {
         shard.make_restart_point()?;
     }
     let render_us = shard.render_due()?;
-    Ok([seal_us, rotate_us, render_us].into_iter().flatten().min())
+    let purge_us = shard.purge_due()?;
+    Ok([seal_us, rotate_us, render_us, purge_us].into_iter().flatten().min())
 }
 
 fn tables(shard: &Shard, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let seen = shard.env.work.seen();
-        let step = shard.flush_one().and_then(|flushed| Ok(flushed || shard.compact_one(stop)?));
+        let step = tables_step(shard, stop);
         match outcome(shard, step) {
             Some(true) => {}
             Some(false) if !stop.load(Ordering::Acquire) => shard.env.work.wait(seen, None),
@@ -118,6 +119,11 @@ fn tables(shard: &Shard, stop: &AtomicBool) {
             None => shard.env.work.wait(seen, Some(RETRY)),
         }
     }
+}
+
+/// One piece of work on tables, the most urgent first; returns whether there was one.
+fn tables_step(shard: &Shard, stop: &AtomicBool) -> Result<bool> {
+    Ok(shard.flush_one()? || shard.build_one(stop)? || shard.compact_one(stop)?)
 }
 
 /// Mode `interval`: syncs the log at most that long after it was written to, and sleeps while it

@@ -12,8 +12,11 @@
 
 pub mod admin;
 pub mod background;
+mod index_check;
+pub mod model;
 pub mod options;
 pub mod recovery;
+pub mod repair;
 pub mod stats;
 pub mod verify;
 
@@ -45,8 +48,6 @@ pub struct Database {
     pub(crate) workers: Mutex<Workers>,
     lock: Mutex<Option<Box<dyn VfsLock>>>,
     closed: AtomicBool,
-    /// Creating and dropping collections, one at a time.
-    pub(crate) admin: Mutex<()>,
 }
 
 impl Database {
@@ -61,7 +62,6 @@ impl Database {
             workers: Mutex::default(),
             lock: Mutex::new(opened.lock),
             closed: AtomicBool::new(false),
-            admin: Mutex::new(()),
         });
         if !options.read_only {
             database.shard.render()?;

@@ -8,12 +8,14 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::limits::MEMORY_BYTES_MIN;
 use crate::shard::environment::{Durability, Tuning};
+use crate::shard::rebuild::RepairScope;
 
 /// Options for opening a database. The defaults suit an embedded database on a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
+    pub(crate) repair: Option<RepairScope>,
     pub(crate) durability: Durability,
     pub(crate) tuning: Tuning,
     pub(crate) host: Host,
@@ -24,6 +26,7 @@ impl Default for Options {
         Options {
             create: true,
             read_only: false,
+            repair: None,
             durability: Durability::Sync,
             tuning: Tuning::for_memory(256 << 20),
             host: Host::real(),

@@ -70,17 +70,23 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
         options.tuning.clone(),
         options.durability,
         options.read_only,
+        options.repair.clone(),
     );
     let shard = Arc::new(Shard::new(SHARD, Arc::new(env), restart.clone()));
     shard.beside_writer.store(beside_writer, Ordering::Relaxed);
+    match options.repair {
+        Some(_) => shard.remove_statistics()?,
+        None => shard.load_statistics()?,
+    }
     shard.register(vec![system_descriptor(database_id)])?;
-    shard.register(registry(&shard)?)?;
+    shard.register(registry(&shard).map_err(missing_is_corrupt)?)?;
     if !beside_writer {
         let recovered = replay(&shard, &restart, &mut report)?;
         if !options.read_only {
             open_log(&shard, recovered)?;
         }
     }
+    shard.end_recovery();
     check_all_claimed(&shard, dir)?;
     if !options.read_only {
         shard.write_blocks()?;
@@ -185,6 +191,21 @@ fn system_descriptor(database_id: CollectionId) -> Descriptor {
         created_us: 0,
         settings: Settings { revisions: true, ..Settings::default() },
         tombstone: None,
+        schema: None,
+        indexes: Vec::new(),
+        next_index_id: 0,
+    }
+}
+
+/// A file that a manifest names and that is not there was taken away.
+fn missing_is_corrupt(error: Error) -> Error {
+    let source = std::error::Error::source(&error);
+    let not_found = source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound);
+    match error.place() {
+        Some((path, _)) if not_found => Error::corrupt(path, 0, "the file is missing"),
+        _ => error,
     }
 }
 
@@ -283,6 +304,7 @@ fn write_system_genesis(shard: &Shard) -> Result<()> {
         actor: None,
         body: body.as_bytes(),
         salt,
+        commitment: None,
     });
     shard.commit(Work::Write(batch.finish())).map(drop)
 }

@@ -1,11 +1,14 @@
 //! Figures of a database and of a collection, taken once, from counters kept while working.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
 use crate::database::Database;
+use crate::database::model::progress_of;
 use crate::error::Result;
+use crate::shard::operations::{Operation, OperationStats};
 use crate::shard::state::View;
 
 /// Figures of one collection.
@@ -31,8 +34,31 @@ pub struct CollectionStats {
     pub table_bytes: u64,
     /// Table files.
     pub tables: u64,
-    /// Bytes of the memtables.
+    /// Bytes of the memtables, those of its indexes too.
     pub memtable_bytes: u64,
+    /// Documents that passed the schema.
+    pub validation_accepted: u64,
+    /// Documents that broke it and were refused.
+    pub validation_rejected: u64,
+    /// Calls and the time they took, by operation.
+    pub operations: BTreeMap<&'static str, OperationStats>,
+    /// Its indexes.
+    pub indexes: Vec<IndexStats>,
+}
+
+/// Figures of one index.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Its name.
+    pub name: String,
+    /// `building`, `ready` or `failed`.
+    pub state: &'static str,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of its table files.
+    pub bytes: u64,
+    /// Queries that used it since the database was opened.
+    pub uses: u64,
 }
 
 /// Figures of a database.
@@ -93,6 +119,7 @@ pub fn collection_stats(view: &View) -> Result<CollectionStats> {
     let core = &view.core;
     let progress = *core.progress.lock();
     let tables = core.tables.load();
+    let (validation_accepted, validation_rejected) = core.operations.validation();
     let table_bytes: Vec<u64> = tables.tables().map(|table| table.meta().file_bytes).collect();
     Ok(CollectionStats {
         collection: view.descriptor.name.clone(),
@@ -105,6 +132,28 @@ pub fn collection_stats(view: &View) -> Result<CollectionStats> {
         ledger_bytes: core.ledger.bytes_on_disk(),
         table_bytes: table_bytes.iter().sum(),
         tables: table_bytes.len() as u64,
-        memtable_bytes: tables.memtables().iter().map(|memtable| memtable.bytes()).sum(),
+        memtable_bytes: tables.memtables().iter().map(|memtable| memtable.bytes()).sum::<u64>()
+            + core.indexes.load().iter().map(|index| index.memtable_bytes()).sum::<u64>(),
+        validation_accepted,
+        validation_rejected,
+        operations: Operation::ALL
+            .iter()
+            .map(|operation| (operation.as_str(), core.operations.of(*operation)))
+            .collect(),
+        indexes: view
+            .descriptor
+            .indexes
+            .iter()
+            .map(|index| {
+                let progress = progress_of(view, index);
+                IndexStats {
+                    name: index.name.clone(),
+                    state: index.state.as_str(),
+                    entries: progress.entries,
+                    bytes: progress.bytes,
+                    uses: progress.uses,
+                }
+            })
+            .collect(),
     })
 }

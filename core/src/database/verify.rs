@@ -14,16 +14,18 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::collection::render::{hex, metadata_toml};
 use crate::collection::{Descriptor, Status};
-use crate::database::Database;
+use crate::database::{Database, index_check};
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::{self, FaultKind, Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::state::View;
+use crate::shard::statistics;
+use crate::table::manifest::MANIFEST_NAME;
 use crate::table::{Manifest, Table};
 
 /// Table faults reported entry by entry; beyond that only their number.
-const ENTRY_FAULTS_MAX: usize = 20;
+pub(super) const ENTRY_FAULTS_MAX: usize = 20;
 
 /// What to verify and how.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,8 @@ pub struct VerifiedCollection {
     pub bytes: u64,
     /// Entries of its tables.
     pub table_entries: u64,
+    /// Entries of its indexes' tables.
+    pub index_entries: u64,
     /// Merkle root over all leaves, hexadecimal.
     pub root: String,
     /// Hash of the newest block header, hexadecimal; absent before the first block.
@@ -96,13 +100,13 @@ impl VerifyReport {
 
 /// An order-independent sum over (key, revision, sequence number).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fingerprint {
+pub(super) struct Fingerprint {
     sum: u128,
-    count: u64,
+    pub count: u64,
 }
 
 impl Fingerprint {
-    fn add(&mut self, key: &[u8], rank: u64, seq: u64) {
+    pub fn add(&mut self, key: &[u8], rank: u64, seq: u64) {
         let mut hash = Xxh3::new();
         hash.update(&rank.to_le_bytes());
         hash.update(&seq.to_le_bytes());
@@ -164,9 +168,10 @@ impl Database {
         let core = &view.core;
         let name = &view.descriptor.name;
         // The manifest first: what it covers is in the ledger read after it.
-        let (watermark_seq, tables) = {
+        let (watermark_seq, tables, mut index_checks) = {
             let work = core.table_work.lock();
-            (work.manifest.watermark_seq, core.tables.load_full())
+            let checks = index_check::checks(view, &work.manifest);
+            (work.manifest.watermark_seq, core.tables.load_full(), checks)
         };
         let position = core.ledger.position();
         let beside_writer = self.shard.beside_writer.load(Ordering::Relaxed);
@@ -178,6 +183,7 @@ impl Database {
             {
                 expected.add(key, leaf.revision.unwrap_or(1), leaf.seq);
             }
+            index_check::add_leaf(&mut index_checks, leaf);
         };
         let mut live_tail = false;
         let mut found = |fault: ledger::Fault| {
@@ -190,9 +196,12 @@ impl Database {
         };
         let summary = ledger::verify(&core.ledger, threads, &mut each, &mut found, progress)?;
         self.verify_manifest(view, &mut faults, report)?;
-        let mut entries = 0;
+        let (mut entries, mut index_entries) = (0, 0);
         if view.descriptor.status != Status::Purged {
             entries = self.verify_tables(view, expected, tables.tables(), &mut faults)?;
+            for check in index_checks {
+                index_entries += check.finish(view, &mut faults)?;
+            }
         }
         let pending = view.end_seq.saturating_sub(position.end_seq);
         if pending > 0 {
@@ -212,6 +221,7 @@ impl Database {
             records: summary.records,
             bytes: summary.body_bytes,
             table_entries: entries,
+            index_entries,
             root: hex(&summary.root),
             head: (position.blocks > 0).then(|| hex(&position.head)),
         })
@@ -250,7 +260,10 @@ impl Database {
             Ok(None) if work.manifest.watermark_seq > 0 || purged => {
                 faults.push(fault(path, "the manifest is missing"));
             }
-            Ok(Some(stored)) if stored.tables != work.manifest.tables => {
+            Ok(Some(stored))
+                if (&stored.tables, &stored.indexes)
+                    != (&work.manifest.tables, &work.manifest.indexes) =>
+            {
                 faults.push(fault(path, "the manifest names other tables than those in use"));
             }
             Ok(_) => {}
@@ -258,21 +271,29 @@ impl Database {
         if self.writes_live() || self.shard.beside_writer.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Ok(entries) = self.shard.env.host.vfs.list(&core.dir) else { return Ok(()) };
-        for entry in entries {
-            let Some(number) = core.files.number(&entry.name) else { continue };
-            if work.manifest.tables.iter().all(|meta| meta.number != number) {
-                let path = core.dir.join(&entry.name);
-                match self.recovery.clean {
-                    true => faults.push(fault(path, "no manifest names this table")),
-                    // A crash may come between writing a table and naming it.
-                    false => report.not_checked.push(format!(
-                        "{}: no manifest names it; the next open removes it",
-                        path.display()
-                    )),
-                }
-            }
+        let vfs = &self.shard.env.host.vfs;
+        let own = vfs.list(&core.dir).unwrap_or_default();
+        let is_unnamed = |name: &str| {
+            let number = core.files.number(name);
+            number
+                .is_some_and(|number| work.manifest.tables.iter().all(|meta| meta.number != number))
+        };
+        let own = own.iter().filter(|entry| is_unnamed(&entry.name));
+        let mut unnamed: Vec<PathBuf> = own.map(|entry| core.dir.join(&entry.name)).collect();
+        let of_indexes = vfs.list(&core.dir.join("indexes")).unwrap_or_default();
+        let names = of_indexes.into_iter().map(|entry| entry.name);
+        unnamed.extend(index_check::unnamed_files(view, &work.manifest, names));
+        if self.recovery.clean
+            && !unnamed.is_empty()
+            && vfs.list(&core.dir).is_ok_and(|own| own.iter().all(|e| e.name != MANIFEST_NAME))
+        {
+            faults.push(fault(core.dir.join(MANIFEST_NAME), "the manifest is missing"));
         }
+        // A crash may come between writing a table and naming it, and a power loss may undo the
+        // removal of one that no longer was, even after closing.
+        report.not_checked.extend(unnamed.iter().map(|path| {
+            format!("{}: no manifest names it; the next open removes it", path.display())
+        }));
         Ok(())
     }
 
@@ -362,6 +383,13 @@ impl Database {
         if self.shard.beside_writer.load(Ordering::Relaxed) {
             report.not_checked.push("the log and rendered files: a writer is running".to_owned());
             return Ok(());
+        }
+        let path = statistics::path(&env.dir, self.shard.number);
+        if let Some(bytes) = self.shard.read_file(&path)?
+            && let Err(error) =
+                statistics::decode(&bytes, env.database_id, self.shard.number, &path)
+        {
+            report.faults.push(Fault { collection: None, ..of_error("", &path, error)? });
         }
         for view in state.collections.values().filter(|view| view.core.id != state.system) {
             let path = view.core.dir.join("metadata.toml");
@@ -471,7 +499,7 @@ fn of_ledger(collection: &str, fault: ledger::Fault) -> Fault {
 }
 
 /// A `corrupt` error as a fault; any other failure of the disk ends the verification.
-fn of_error(collection: &str, path: &Path, error: Error) -> Result<Fault> {
+pub(super) fn of_error(collection: &str, path: &Path, error: Error) -> Result<Fault> {
     let missing = error.code() == Code::StorageFailed;
     if error.code() != Code::Corrupt && !missing {
         return Err(error);

@@ -33,6 +33,8 @@ pub enum FileKind {
     Manifest = 5,
     /// A shard's restart point; number: the shard.
     RestartPoint = 6,
+    /// Counters of a shard's operations; number: the shard.
+    Statistics = 7,
 }
 
 /// The identity of a file: kind, owner (collection or database id) and number.
@@ -49,10 +51,16 @@ pub struct FileHeader {
 impl FileHeader {
     /// The 64 bytes on disk.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        self.encode_with(0)
+    }
+
+    /// The 64 bytes on disk of a file that can only be read by who knows these `features`.
+    pub fn encode_with(&self, features: u32) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&(self.kind as u16).to_le_bytes());
         bytes[10..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[20..24].copy_from_slice(&features.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.owner);
         bytes[56..60].copy_from_slice(&self.number.to_le_bytes());
         let sum = crc32c::crc32c(&bytes[..60]);
@@ -63,6 +71,12 @@ impl FileHeader {
     /// Refuses `bytes` unless they are this very header: `corrupt` for wrong bytes or a foreign
     /// file, `unsupported` for a newer format.
     pub fn check(&self, bytes: &[u8; HEADER_BYTES], path: &Path) -> Result<()> {
+        self.check_with(0, bytes, path).map(drop)
+    }
+
+    /// [`FileHeader::check`] by a reader that knows the incompatible features `known`; returns
+    /// those the file uses.
+    pub fn check_with(&self, known: u32, bytes: &[u8; HEADER_BYTES], path: &Path) -> Result<u32> {
         let sum = u32::from_le_bytes(bytes[60..].try_into().expect("four bytes"));
         if &bytes[..8] != MAGIC {
             return Err(Error::corrupt(path, 0, "not a BlockDB file: wrong magic"));
@@ -72,23 +86,28 @@ impl FileHeader {
         }
         let version = u16::from_le_bytes([bytes[10], bytes[11]]);
         let incompatible = u32::from_le_bytes(bytes[20..24].try_into().expect("four bytes"));
-        if version > VERSION || incompatible != 0 || bytes[24..40] != [0; 16] {
+        if version > VERSION || incompatible & !known != 0 || bytes[24..40] != [0; 16] {
             let detail = format!(
                 "{} needs a newer BlockDB (format {version}, features {incompatible:#x})",
                 path.display()
             );
             return Err(Error::new(Code::Unsupported, detail));
         }
-        if *bytes != self.encode() {
+        if *bytes != self.encode_with(incompatible) {
             let detail =
                 format!("the file is not {:?} number {} of its owner", self.kind, self.number);
             return Err(Error::corrupt(path, 8, detail));
         }
-        Ok(())
+        Ok(incompatible)
     }
 
     /// Reads and checks the header of an open file.
     pub fn read(&self, file: &dyn VfsFile, path: &Path) -> Result<()> {
+        self.read_with(0, file, path).map(drop)
+    }
+
+    /// [`FileHeader::read`] by a reader that knows the incompatible features `known`.
+    pub fn read_with(&self, known: u32, file: &dyn VfsFile, path: &Path) -> Result<u32> {
         let mut bytes = [0; HEADER_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => {
@@ -96,6 +115,6 @@ impl FileHeader {
             }
             _ => Error::storage("read", path, error),
         })?;
-        self.check(&bytes, path)
+        self.check_with(known, &bytes, path)
     }
 }

@@ -39,7 +39,9 @@ mod leaf;
 mod position;
 mod purge;
 mod reader;
+mod rebuild;
 mod recover;
+mod row;
 mod seal;
 mod store;
 #[cfg(test)]
@@ -198,7 +200,8 @@ impl Ledger {
         self.store.sync()
     }
 
-    /// The leaf at `seq`; `None` beyond the end, `corrupt` if its bytes are wrong.
+    /// The leaf at `seq`; `None` beyond the end, `corrupt` if its bytes are wrong. Small leaves stay
+    /// in the cache by themselves, for the next read of the same.
     pub fn read(&self, seq: u64) -> Result<Option<StoredLeaf>> {
         self.store.read(seq, true)
     }
@@ -258,6 +261,13 @@ impl Ledger {
             return Err(Error::new(Code::Internal, detail));
         }
         self.store.purge()
+    }
+
+    /// For a repair, before anything else is done with the ledger: writes the tiles anew as the leaves
+    /// up to the position the ledger was opened at say. `corrupt` if leaves and headers contradict
+    /// each other.
+    pub fn rebuild_tiles(&self) -> Result<()> {
+        self.store.rebuild_tiles()
     }
 
     /// Gives back the memory that an idle ledger does not need: the index of the unfinished

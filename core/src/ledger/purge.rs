@@ -65,6 +65,7 @@ impl Store {
             false => view.adopt(segment),
         }
         view.epoch += 1;
+        view.rows_id = self.cache().new_file_id();
         self.publish(view, appender);
         Ok(())
     }

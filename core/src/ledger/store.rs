@@ -23,6 +23,7 @@ use super::footer::{
 use super::frame::{read_leaf, read_slot};
 use super::leaf::{Slot, StoredLeaf};
 use super::position::LedgerPosition;
+use super::row;
 use super::view::{Segment, View};
 use super::window::{HOP_BYTES, Window, check_frame};
 use crate::disk::compression::Compression;
@@ -210,6 +211,10 @@ impl Store {
             if seq >= view.end.end_seq {
                 return Ok(None);
             }
+            let row_key = (view.rows_id, seq);
+            if let Some(leaf) = self.cache.find(row_key).and_then(|row| row::decode(&row, seq)) {
+                return Ok(Some(leaf));
+            }
             let (head, place) = self.find(view, Wanted::Seq(seq))?;
             let leaf = seq - head.first_seq();
             let fetch = |kind| {
@@ -224,6 +229,9 @@ impl Store {
             if with_body {
                 let (frame, raw) = fetch(FrameKind::Bodies)?;
                 stored.slot = self.slot_in(&raw, &frame, place, &stored, leaf)?;
+                if let Some(row) = row::encode(&stored) {
+                    self.cache.insert(row_key, row);
+                }
             }
             Ok(Some(stored))
         })

@@ -50,6 +50,8 @@ pub(super) struct View {
     pub tail: Option<Tail>,
     /// Grows when files are replaced under their names: what an older view says may be gone.
     pub epoch: u64,
+    /// Under which cached rows are found; another one in each epoch.
+    pub rows_id: u64,
 }
 
 impl View {
@@ -61,7 +63,8 @@ impl View {
             file_id: cache.new_file_id(),
             index: None,
         });
-        View { end: position, finished: Arc::new(vec![OnceLock::new(); finished]), tail, epoch }
+        let finished = Arc::new(vec![OnceLock::new(); finished]);
+        View { end: position, finished, tail, epoch, rows_id: cache.new_file_id() }
     }
 
     /// Whether the tail was walked.

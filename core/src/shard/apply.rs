@@ -6,13 +6,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::collection::descriptor::SchemaVersion;
+use crate::collection::schema::Schema;
 use crate::collection::{CollectionId, Descriptor, Status};
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::proof::LeafKind;
 use crate::shard::committer::Staged;
-use crate::shard::core::{Core, SealJob};
+use crate::shard::core::{CompiledSchema, Core, SealJob};
 use crate::shard::entry::{Batch, Entry, Part, Seal};
+use crate::shard::index::{Index, enter_recovered};
 use crate::shard::pending::PendingPart;
 use crate::shard::state::{ShardState, View};
 use crate::shard::{Lane, Shard};
@@ -103,7 +106,7 @@ impl Shard {
         index: u64,
         time_us: i64,
         txn: Option<[u8; 16]>,
-        part: Part,
+        mut part: Part,
         payload: &bytes::Bytes,
     ) -> Result<Option<Arc<PendingPart>>> {
         let id = part.collection;
@@ -119,6 +122,7 @@ impl Shard {
         }
         let tables = core.tables.load();
         let memtable = tables.memtables().first().expect("a set begins with a memtable");
+        let indexes = core.indexes.load();
         let now_us = self.env.host.clock.monotonic_us();
         for (slot, seq) in part.slots.iter().zip(part.first_seq..) {
             progress.body_bytes += u64::from(slot.body_len());
@@ -127,6 +131,9 @@ impl Shard {
                 progress.records += 1;
                 progress.keys += u64::from(slot.revision == 1);
             }
+        }
+        if !indexes.is_empty() {
+            index_part(&indexes, &mut part, payload)?;
         }
         if progress.next_seq == progress.unsealed_first {
             progress.unsealed_since_us = now_us;
@@ -139,7 +146,8 @@ impl Shard {
         if core.memtable_since_us.load(Ordering::Relaxed) == 0 {
             core.memtable_since_us.store(now_us.max(1), Ordering::Relaxed);
         }
-        self.count_memtable(&core, memtable.bytes());
+        let of_indexes: u64 = indexes.iter().map(|index| index.memtable_bytes()).sum();
+        self.count_memtable(&core, memtable.bytes() + of_indexes);
         let pending = core.pending.push(pending);
         let view = state.collections.get_mut(&id).expect("looked up above");
         view.end_seq = progress.next_seq;
@@ -212,18 +220,30 @@ impl Shard {
     ) -> Result<()> {
         let (id, status) = (descriptor.id, descriptor.status);
         let descriptor = Arc::new(descriptor);
+        let before = state.collections.get(&id).map(|view| view.descriptor.status);
+        match (before == Some(Status::Dropped), status == Status::Dropped) {
+            (false, true) => drop(self.dropped_count.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(self.dropped_count.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
+        }
         match state.collections.get_mut(&id) {
             Some(view) => {
                 if view.descriptor.name != descriptor.name || status != Status::Live {
                     state.names.remove(&view.descriptor.name);
                 }
                 view.core.ledger.set_compression(descriptor.settings.compression);
+                self.apply_indexes(&view.core, &descriptor)?;
+                apply_schema(&view.core, Some(&view.descriptor), &descriptor)?;
                 view.descriptor = descriptor.clone();
             }
             None => {
                 let position = self.recovered.lock().remove(&id).unwrap_or_default();
                 let core = Core::new(&self.env, id, &descriptor.settings, position);
-                self.load(&core, status)?;
+                if let Some(counters) = self.counted.lock().get(&id) {
+                    core.operations.restore(counters);
+                }
+                apply_schema(&core, None, &descriptor)?;
+                self.load(&core, &descriptor)?;
                 let progress = *core.progress.lock();
                 let view = View {
                     core: Arc::new(core),
@@ -236,12 +256,78 @@ impl Shard {
                 state.collections.insert(id, view);
             }
         }
+        if let Some(view) = state.collections.get(&id) {
+            view.core.dropped.store(status != Status::Live, Ordering::Release);
+        }
         if status == Status::Live {
             state.names.insert(descriptor.name.clone(), id);
+        }
+        if let Some(view) = state.collections.get(&id) {
+            self.queue_builds(&view.core, &descriptor);
         }
         self.note_unrendered(id);
         Ok(())
     }
+
+    /// Brings the running indexes in step with the descriptor: new ones begin empty, those that are
+    /// not kept up any more are put away.
+    fn apply_indexes(&self, core: &Core, descriptor: &Descriptor) -> Result<()> {
+        let running = core.indexes.load_full();
+        let mut next = Vec::new();
+        for wanted in descriptor.indexes.iter().filter(|index| index.is_live()) {
+            next.push(match running.iter().find(|index| index.id == wanted.id) {
+                Some(index) => index.clone(),
+                None => self.bring_up_index(core, wanted)?,
+            });
+        }
+        for index in running.iter() {
+            if !next.iter().any(|kept| kept.id == index.id) {
+                self.forgotten.lock().insert((core.id, index.id), index.clone());
+            }
+        }
+        core.indexes.store(Arc::new(next));
+        Ok(())
+    }
+}
+
+/// Compiles the schema of a new descriptor, where it is another than before.
+fn apply_schema(core: &Core, before: Option<&Descriptor>, now: &Descriptor) -> Result<()> {
+    if before.is_some_and(|before| before.schema == now.schema) {
+        return Ok(());
+    }
+    let compiled = match &now.schema {
+        Some(SchemaVersion { version, source, .. }) => {
+            let schema = Schema::compile(source)?;
+            Some(Arc::new(CompiledSchema { version: *version, schema }))
+        }
+        None => None,
+    };
+    core.schema.store(compiled);
+    Ok(())
+}
+
+/// Puts the records of a part into the indexes: by the keys that were found when the part was
+/// evaluated, or found again when it is read back from the log. Records before an index began are
+/// its builder's, also when the log brings them again.
+fn index_part(indexes: &[Arc<Index>], part: &mut Part, payload: &bytes::Bytes) -> Result<()> {
+    let into: Vec<_> =
+        indexes.iter().map(|index| (index.clone(), index.front(), index.since_seq)).collect();
+    for (slot, seq) in part.slots.iter_mut().zip(part.first_seq..) {
+        if slot.kind != LeafKind::Record {
+            continue;
+        }
+        let Some(keys) = slot.index_keys.take() else {
+            enter_recovered(&into, seq, &slot.body_bytes(payload))?;
+            continue;
+        };
+        for (index, memtable, since_seq) in &into {
+            let found = keys.iter().find(|(id, _)| *id == index.id);
+            if let Some((_, keys)) = found.filter(|_| seq >= *since_seq) {
+                Index::insert(memtable, keys, seq);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unknown(id: CollectionId) -> Error {

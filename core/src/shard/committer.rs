@@ -249,6 +249,7 @@ impl Shard {
             }
             Durability::None => Ok(()),
         });
+        self.log_bytes.store(log.total_bytes(), std::sync::atomic::Ordering::Relaxed);
         // Out of space before anything was written leaves the log as it was; all else ends writing.
         result.inspect_err(|error| {
             if error.code() != Code::StorageFull || log.poisoned() {

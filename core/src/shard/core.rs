@@ -7,15 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
 
+use crate::collection::schema::Schema;
 use crate::collection::{CollectionId, Settings};
 use crate::error::{Code, Error, Result};
-use crate::ledger::{Ledger, LedgerOptions, LedgerPosition, StoredLeaf};
+use crate::ledger::{Ledger, LedgerOptions, LedgerPosition, LedgerReader, StoredLeaf};
 use crate::log::Position;
 use crate::proof::Hash;
 use crate::shard::environment::Environment;
+use crate::shard::index::Index;
+use crate::shard::operations::Operations;
 use crate::shard::pending::Pending;
 use crate::table::{Hit, Manifest, MemTable, TableFiles, TableSet};
 
@@ -63,11 +66,33 @@ pub struct TableWork {
     pub busy: BTreeSet<u32>,
 }
 
+/// A schema ready to check with, and its version.
+#[derive(Debug)]
+pub struct CompiledSchema {
+    /// From 1.
+    pub version: u32,
+    /// The compiled form.
+    pub schema: Schema,
+}
+
+/// Memtables that turned together: those of the collection and of its indexes.
+#[derive(Clone, Debug)]
+pub struct FlushUnit {
+    /// From key to sequence number.
+    pub primary: Arc<MemTable>,
+    /// From indexed values to sequence number.
+    pub indexes: Vec<(Arc<Index>, Arc<MemTable>)>,
+    /// The first sequence number they do not hold.
+    pub end_seq: u64,
+    /// What they are counted with in the memory budget, until somebody takes that back.
+    pub counted_bytes: Arc<AtomicU64>,
+}
+
 /// Memtables on their way to tables.
 #[derive(Debug, Default)]
 pub struct Flushing {
-    /// Oldest first, each with the first sequence number it does not hold.
-    pub memtables: VecDeque<(Arc<MemTable>, u64)>,
+    /// Oldest first.
+    pub units: VecDeque<FlushUnit>,
     /// Whether a worker is flushing: memtables of one collection go in order.
     pub running: bool,
 }
@@ -87,6 +112,12 @@ pub struct Core {
     pub tables: ArcSwap<TableSet>,
     /// The table files.
     pub files: Arc<TableFiles>,
+    /// The indexes that are kept up: those being built and those that are ready.
+    pub indexes: ArcSwap<Vec<Arc<Index>>>,
+    /// The compiled schema that new records are checked against.
+    pub schema: ArcSwapOption<CompiledSchema>,
+    /// What was done and refused here.
+    pub operations: Operations,
     /// The manifest and what changes it.
     pub table_work: Mutex<TableWork>,
     /// Memtables to flush, and the right to replace `tables`.
@@ -105,8 +136,14 @@ pub struct Core {
     pub memtable_counted: AtomicU64,
     /// When the newest memtable got its first entry, monotonic microseconds; 0 if it is empty.
     pub memtable_since_us: AtomicU64,
+    /// Whether the collection was dropped: what is still being read of it ends.
+    pub dropped: AtomicBool,
+    /// Whether its tables were purged; changes under the lock of `table_work`.
+    pub purged: AtomicBool,
     /// Whether the collection's folder is known to exist.
     pub folder_made: AtomicBool,
+    /// Whether the folder of its indexes is known to exist.
+    pub index_folder_made: AtomicBool,
 }
 
 impl Core {
@@ -138,8 +175,11 @@ impl Core {
             files: Arc::new(TableFiles::primary(pool.clone(), &dir, id.0)),
             ledger: Ledger::open(pool, cache, dir.clone(), id.0, options, position),
             dir,
-            pending: Pending::default(),
+            pending: Pending::new(position.end_seq),
             tables: ArcSwap::from_pointee(TableSet::default()),
+            indexes: ArcSwap::default(),
+            schema: ArcSwapOption::empty(),
+            operations: Operations::default(),
             table_work: Mutex::default(),
             flushing: Mutex::default(),
             progress: Mutex::new(progress),
@@ -149,27 +189,75 @@ impl Core {
             rotate_wanted: AtomicBool::new(false),
             memtable_counted: AtomicU64::new(0),
             memtable_since_us: AtomicU64::new(0),
+            dropped: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
             folder_made: AtomicBool::new(false),
+            index_folder_made: AtomicBool::new(false),
         }
     }
 
     /// The leaf at `seq`, from memory or from the ledger.
     pub fn read(&self, seq: u64) -> Result<StoredLeaf> {
-        // A block is removed from memory only after the ledger shows it, so this order finds it.
-        if let Some(leaf) = self.pending.get(seq) {
+        // A block is removed from memory only after the ledger shows it, so this order finds it; what
+        // is past the floor was removed, or is about to be.
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
             return Ok(leaf);
         }
-        self.ledger.read(seq)?.ok_or_else(|| {
-            Error::new(
-                Code::Corrupt,
-                format!("collection {}: leaf {seq} is in no block and not pending", self.id),
-            )
-        })
+        self.ledger.read(seq)?.ok_or_else(|| self.missing(seq))
+    }
+
+    /// [`Core::read`] by a reader that remembers where it was, for many leaves in order of place.
+    pub fn read_with(&self, reader: &mut LedgerReader, seq: u64) -> Result<StoredLeaf> {
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
+            return Ok(leaf);
+        }
+        match reader.read(seq)? {
+            Some(leaf) => Ok(leaf),
+            // The block was pending when the reader began, and has left memory since.
+            None => {
+                *reader = self.ledger.reader();
+                self.read(seq)
+            }
+        }
+    }
+
+    /// [`Core::read_with`] of any sequence number below the end: `None` if it is that of a header
+    /// whose block is still on its way to the ledger.
+    pub fn look_with(&self, reader: &mut LedgerReader, seq: u64) -> Result<Option<StoredLeaf>> {
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
+            return Ok(Some(leaf));
+        }
+        match reader.read(seq)? {
+            Some(leaf) => Ok(Some(leaf)),
+            None => {
+                *reader = self.ledger.reader();
+                self.ledger.read(seq)
+            }
+        }
     }
 
     /// The newest revision of `key` below `end_seq`.
     pub fn newest(&self, key: &[u8], end_seq: u64) -> Result<Option<Hit>> {
         self.tables.load().newest(key, end_seq)
+    }
+
+    /// Whether the record at `seq` is the newest revision of its key below `end_seq`.
+    pub fn is_newest(&self, seq: u64, end_seq: u64) -> Result<bool> {
+        let leaf = self.read_leaf(seq)?;
+        let Some(key) = leaf.key.as_deref() else { return Ok(false) };
+        Ok(self.newest(key, end_seq)?.is_some_and(|newest| newest.seq == seq))
+    }
+
+    /// The key of the record at `seq`, for messages.
+    pub fn key_at(&self, seq: u64) -> Result<String> {
+        let leaf = self.read_leaf(seq)?;
+        Ok(String::from_utf8_lossy(leaf.key.as_deref().unwrap_or_default()).into_owned())
     }
 
     /// Puts a fresh memtable in front; the old one will be flushed. Called between entries; returns
@@ -181,18 +269,55 @@ impl Core {
         let Some(full) = tables.memtables().first().filter(|memtable| !memtable.is_empty()) else {
             return false;
         };
-        flushing.memtables.push_back((full.clone(), next_seq));
+        let primary = full.clone();
         self.tables.store(Arc::new(tables.with_memtable(Arc::new(MemTable::new()))));
-        self.memtable_counted.store(0, Ordering::Relaxed);
+        let mut indexes = Vec::new();
+        for index in self.indexes.load().iter() {
+            let tables = index.tables.load();
+            let Some(full) = tables.memtables().first().filter(|memtable| !memtable.is_empty())
+            else {
+                continue;
+            };
+            indexes.push((index.clone(), full.clone()));
+            index.tables.store(Arc::new(tables.with_memtable(Arc::new(MemTable::new()))));
+        }
+        let counted_bytes = AtomicU64::new(self.memtable_counted.swap(0, Ordering::Relaxed)).into();
+        flushing.units.push_back(FlushUnit { primary, indexes, end_seq: next_seq, counted_bytes });
         self.memtable_since_us.store(0, Ordering::Relaxed);
         true
     }
 
-    /// Replaces the set of tables by what `change` makes of it.
-    pub fn replace_tables(&self, change: impl FnOnce(&TableSet) -> Result<TableSet>) -> Result<()> {
+    /// Replaces a set of tables, the collection's own or an index's, by what `change` makes of it.
+    pub fn replace_tables(
+        &self,
+        tables: &ArcSwap<TableSet>,
+        change: impl FnOnce(&TableSet) -> Result<TableSet>,
+    ) -> Result<()> {
         let _right = self.flushing.lock();
-        let changed = change(&self.tables.load())?;
-        self.tables.store(Arc::new(changed));
+        let changed = change(&tables.load())?;
+        tables.store(Arc::new(changed));
         Ok(())
+    }
+
+    /// The live index of that number.
+    pub fn index(&self, id: u32) -> Option<Arc<Index>> {
+        self.indexes.load().iter().find(|index| index.id == id).cloned()
+    }
+
+    /// The leaf at `seq` without its body.
+    pub fn read_leaf(&self, seq: u64) -> Result<StoredLeaf> {
+        if !self.pending.is_past(seq)
+            && let Some(leaf) = self.pending.get(seq)
+        {
+            return Ok(leaf);
+        }
+        self.ledger.read_leaf(seq)?.ok_or_else(|| self.missing(seq))
+    }
+
+    fn missing(&self, seq: u64) -> Error {
+        Error::new(
+            Code::Corrupt,
+            format!("collection {}: leaf {seq} is in no block and not pending", self.id),
+        )
     }
 }

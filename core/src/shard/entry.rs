@@ -16,6 +16,7 @@ use crate::collection::CollectionId;
 use crate::error::{Code, Error, Result};
 use crate::ledger::PendingLeaf;
 use crate::proof::{self, Hash, LeafKind};
+use crate::shard::index::RecordKeys;
 
 const TAG_BATCH: u8 = 1;
 const TAG_SEAL: u8 = 2;
@@ -91,6 +92,8 @@ pub struct Slot {
     pub schema: u32,
     /// Commitment to salt and body.
     pub commitment: Hash,
+    /// Its entries in the collection's indexes, if they were found already: they are not logged.
+    pub index_keys: Option<RecordKeys>,
     salt: u32,
     key: (u32, u16),
     actor: Option<(u32, u16)>,
@@ -116,6 +119,8 @@ pub struct NewRecord<'a> {
     pub body: &'a [u8],
     /// Sixteen random bytes that hide the body behind its commitment.
     pub salt: [u8; 16],
+    /// The commitment to salt and body, if it was computed already.
+    pub commitment: Option<Hash>,
 }
 
 /// Builds a batch: encodes and hashes on the writer's own thread, so that the committer only fills
@@ -146,7 +151,8 @@ impl BatchBuilder {
 
     /// Adds a record to the collection begun last.
     pub fn record(&mut self, record: &NewRecord<'_>) {
-        let commitment = proof::commitment(&record.salt, record.body);
+        let commitment =
+            record.commitment.unwrap_or_else(|| proof::commitment(&record.salt, record.body));
         let key = record.key.unwrap_or_default();
         let flags = if record.revision > 1 { FLAG_REVISION } else { 0 }
             | if record.prev_seq.is_some() { FLAG_PREV_SEQ } else { 0 }
@@ -185,11 +191,18 @@ impl BatchBuilder {
             prev_seq: record.prev_seq,
             schema: record.schema,
             commitment,
+            index_keys: None,
             salt,
             key: key_place,
             actor,
             body,
         });
+    }
+
+    /// Hands the entries of the record added last to whoever applies it.
+    pub fn index_keys(&mut self, keys: RecordKeys) {
+        let slot = self.parts.last_mut().and_then(|part| part.slots.last_mut());
+        slot.expect("a record was added").index_keys = Some(keys);
     }
 
     /// Encoded bytes so far.
@@ -380,7 +393,8 @@ fn decode_slot(reader: &mut Reader<'_>) -> Result<Slot> {
     reader.take(key_len as usize)?;
     let body = (reader.at as u32, body_len);
     let commitment = proof::commitment(&salt_bytes, reader.take(body_len as usize)?);
-    Ok(Slot { kind, revision, prev_seq, schema, commitment, salt, key, actor, body })
+    let index_keys = None;
+    Ok(Slot { kind, revision, prev_seq, schema, commitment, index_keys, salt, key, actor, body })
 }
 
 fn decode_seal(reader: &mut Reader<'_>) -> Result<Seal> {

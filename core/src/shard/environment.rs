@@ -15,6 +15,7 @@ use crate::collection::CollectionId;
 use crate::disk::pool::FilePool;
 use crate::error::{Code, Error, Result};
 use crate::host::Host;
+use crate::shard::rebuild::RepairScope;
 use crate::table::{BlockCache, CompactionOptions};
 
 /// When an acknowledged write is on disk.
@@ -107,6 +108,8 @@ pub struct Environment {
     pub durability: Durability,
     /// Whether nothing may be written.
     pub read_only: bool,
+    /// Which collections are made anew from their ledgers while they are brought up.
+    pub repair: Option<RepairScope>,
     /// Bytes of records that wait for the ledger.
     pub pending_bytes: AtomicU64,
     /// Bytes of all memtables.
@@ -131,6 +134,7 @@ impl Environment {
         tuning: Tuning,
         durability: Durability,
         read_only: bool,
+        repair: Option<RepairScope>,
     ) -> Self {
         Environment {
             pool: Arc::new(FilePool::new(host.vfs.clone(), tuning.file_handles_max)),
@@ -141,6 +145,7 @@ impl Environment {
             tuning,
             durability,
             read_only,
+            repair,
             pending_bytes: AtomicU64::new(0),
             memtable_bytes: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),

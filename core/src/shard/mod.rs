@@ -17,23 +17,31 @@
 //! - a manifest covers only ledger that a restart point names;
 //! - a record leaves memory only after the ledger shows it.
 //!
-//! Lock order: queue, lane, a collection's `progress`, then `sealing`/`pending`/`table_work`; the
+//! Lock order: admin, a collection's `gate`, queue, lane, a collection's `progress`, then `sealing`/`pending`/`table_work`; the
 //! sealer's lane is taken before the committer's, never after.
 
+pub mod acts;
 pub mod apply;
+pub mod backward;
+pub mod builder;
 pub mod committer;
 pub mod core;
 pub mod entry;
 pub mod environment;
+pub mod find;
 pub mod flusher;
+pub mod index;
 pub mod load;
+pub mod operations;
 pub mod pending;
 pub mod purge;
 pub mod read;
+pub mod rebuild;
 pub mod rendering;
 pub mod restart;
 pub mod sealer;
 pub mod state;
+pub mod statistics;
 pub mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -51,8 +59,11 @@ use crate::log::LogWriter;
 use crate::shard::committer::{Queue, Work};
 use crate::shard::core::{Core, Progress};
 use crate::shard::environment::Environment;
+use crate::shard::index::Index;
+use crate::shard::rebuild::RepairedCollection;
 use crate::shard::restart::RestartPoint;
 use crate::shard::state::ShardState;
+use crate::shard::statistics::Counters;
 
 /// What only the committer touches.
 pub(crate) struct Lane {
@@ -104,6 +115,22 @@ pub struct Shard {
     flushes: Mutex<VecDeque<CollectionId>>,
     /// Collections whose tables changed and may want compaction.
     compactions: Mutex<BTreeSet<CollectionId>>,
+    /// Indexes with old records to bring in, or with an outcome to log.
+    builds: Mutex<VecDeque<(CollectionId, u32)>>,
+    /// Indexes that are no longer kept up and whose tables are still there.
+    forgotten: Mutex<BTreeMap<(CollectionId, u32), Arc<Index>>>,
+    /// Dropped collections that keep their bodies for a while.
+    dropped_count: AtomicU64,
+    /// When those are looked at again, monotonic microseconds.
+    next_purge_us: AtomicU64,
+    /// Whether the log is still being read again.
+    recovering: AtomicBool,
+    /// What an opening has repaired.
+    repaired: Mutex<Vec<RepairedCollection>>,
+    /// Counters as they were last written down.
+    counted: Mutex<Counters>,
+    /// Held while an administrative act is evaluated and logged: one at a time.
+    pub admin: Mutex<()>,
     /// When a collection's pending records are sealed at the latest, monotonic microseconds.
     deadlines: Mutex<BTreeSet<(u64, CollectionId)>>,
     /// Collections whose rendered files are out of date.
@@ -115,6 +142,8 @@ pub struct Shard {
     recovered: Mutex<BTreeMap<CollectionId, LedgerPosition>>,
     /// Whether this is a read-only view beside a running writer.
     pub(crate) beside_writer: AtomicBool,
+    /// Log bytes after the last group, and after the last recycling.
+    log_bytes: AtomicU64,
     /// Log bytes when the last restart point was made.
     restart_log_bytes: AtomicU64,
 }
@@ -151,12 +180,21 @@ impl Shard {
             sealed: Mutex::default(),
             flushes: Mutex::default(),
             compactions: Mutex::default(),
+            builds: Mutex::default(),
+            forgotten: Mutex::default(),
+            dropped_count: AtomicU64::new(0),
+            next_purge_us: AtomicU64::new(0),
+            recovering: AtomicBool::new(true),
+            repaired: Mutex::default(),
+            counted: Mutex::default(),
+            admin: Mutex::new(()),
             deadlines: Mutex::default(),
             unrendered: Mutex::default(),
             unrendered_since_us: AtomicU64::new(0),
             dirty: Mutex::default(),
             recovered: Mutex::new(recovered),
             beside_writer: AtomicBool::new(false),
+            log_bytes: AtomicU64::new(0),
             restart_log_bytes: AtomicU64::new(0),
         }
     }
@@ -181,6 +219,16 @@ impl Shard {
         lane.state = Arc::new(state);
         self.state.store(lane.state.clone());
         Ok(())
+    }
+
+    /// The log was read: from here on entries are new.
+    pub fn end_recovery(&self) {
+        self.recovering.store(false, Ordering::Release);
+    }
+
+    /// What was repaired while opening.
+    pub fn take_repaired(&self) -> Vec<RepairedCollection> {
+        std::mem::take(&mut self.repaired.lock())
     }
 
     /// Seals what a collection has pending; the block may still be on its way to the ledger.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -65,12 +66,24 @@ impl PendingPart {
 }
 
 /// The pending records of one collection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pending {
     parts: RwLock<BTreeMap<u64, Arc<PendingPart>>>,
+    /// Everything below is in the ledger; raised before anything below it is dropped here.
+    floor_seq: AtomicU64,
 }
 
 impl Pending {
+    /// Nothing pending, with a ledger that ends at `end_seq`.
+    pub fn new(end_seq: u64) -> Self {
+        Pending { parts: RwLock::default(), floor_seq: AtomicU64::new(end_seq) }
+    }
+
+    /// Whether the ledger is known to hold `seq`: spares most reads a lock.
+    pub fn is_past(&self, seq: u64) -> bool {
+        seq < self.floor_seq.load(Ordering::Acquire)
+    }
+
     /// Adds what one entry brought.
     pub fn push(&self, part: PendingPart) -> Arc<PendingPart> {
         let part = Arc::new(part);
@@ -96,6 +109,7 @@ impl Pending {
 
     /// Drops what lies below `end_seq`, which the ledger now holds; returns the bytes freed.
     pub fn remove_below(&self, end_seq: u64) -> u64 {
+        self.floor_seq.fetch_max(end_seq, Ordering::Release);
         let mut parts = self.parts.write();
         let keep = parts.split_off(&end_seq);
         let gone = std::mem::replace(&mut *parts, keep);

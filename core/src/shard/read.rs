@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ledger::{LedgerIter, StoredLeaf};
+use crate::ledger::{LedgerIter, LedgerReader, StoredLeaf};
 use crate::shard::pending::{self, PendingPart};
 use crate::shard::state::View;
 use crate::table::{Entry, NewestOnly};
@@ -64,6 +64,7 @@ impl View {
     /// The newest revision of `key`, or the one asked for.
     pub fn get(&self, key: &[u8], revision: Option<u64>) -> Result<Option<StoredLeaf>> {
         let tables = self.core.tables.load();
+        self.check_live()?;
         let hit = match revision {
             None => tables.newest(key, self.end_seq)?,
             Some(revision) => tables.exact(key, revision, self.end_seq)?,
@@ -90,7 +91,8 @@ impl View {
         let (lower, upper) = (as_slice(&range.lower), as_slice(&range.upper));
         let entries =
             tables.scan(lower, upper, self.end_seq, range.reverse).newest_only(self.end_seq);
-        Records { view: self.clone(), entries, ready: VecDeque::new(), batch: 8 }
+        let reader = self.core.ledger.reader();
+        Records { view: self.clone(), entries, reader, ready: VecDeque::new(), batch: 8 }
     }
 
     /// Every leaf from `from_seq` on, in sequence order, headers and administrative leaves too.
@@ -113,19 +115,21 @@ impl View {
 pub struct Records {
     view: View,
     entries: NewestOnly,
+    reader: LedgerReader,
     ready: VecDeque<StoredLeaf>,
     batch: usize,
 }
 
 impl Records {
     fn fill(&mut self) -> Result<()> {
+        self.view.check_live()?;
         let entries: Vec<Entry> = self.entries.by_ref().take(self.batch).collect::<Result<_>>()?;
         self.batch = (self.batch * 2).min(RESOLVE_BATCH);
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_unstable_by_key(|index| entries[*index].seq);
         let mut leaves: Vec<Option<StoredLeaf>> = vec![None; entries.len()];
         for index in order {
-            leaves[index] = Some(self.view.core.read(entries[index].seq)?);
+            leaves[index] = Some(self.view.core.read_with(&mut self.reader, entries[index].seq)?);
         }
         self.ready.extend(leaves.into_iter().flatten());
         Ok(())

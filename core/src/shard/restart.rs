@@ -200,6 +200,7 @@ impl Shard {
         })?;
         *restart = next;
         self.retire_log(restart.applied)?;
+        self.store_statistics()?;
         self.env.progress.notify();
         Ok(())
     }
@@ -241,6 +242,7 @@ impl Shard {
         lane.retire_log(applied + 1)?;
         if let Some(log) = &lane.log {
             self.restart_log_bytes.store(log.total_bytes(), Ordering::Relaxed);
+            self.log_bytes.store(log.total_bytes(), Ordering::Relaxed);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! beyond its own end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use imbl::{HashMap, OrdMap};
 
@@ -28,6 +29,17 @@ pub struct View {
     pub records: u64,
     /// Bytes of all bodies.
     pub body_bytes: u64,
+}
+
+impl View {
+    /// `collection_not_found` once the collection was dropped, whatever this snapshot saw: its
+    /// records may be going.
+    pub fn check_live(&self) -> Result<()> {
+        match self.core.dropped.load(Ordering::Acquire) {
+            true => Err(collection_not_found(&self.descriptor.name)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// All collections of the shard at one applied entry.

@@ -35,6 +35,17 @@ impl Shard {
     }
 
     fn over_budget(&self) -> bool {
+        self.log_is_full() || self.memory_is_full()
+    }
+
+    /// Whether the log is near its limit and a restart point would free some of it: writers faster
+    /// than the sealer wait for one.
+    fn log_is_full(&self) -> bool {
+        let bytes_max = self.env.tuning.log_bytes_max;
+        self.log_bytes.load(Ordering::Relaxed) > bytes_max / 4 * 3 && self.restart_point_is_due()
+    }
+
+    fn memory_is_full(&self) -> bool {
         let (env, tuning) = (&self.env, &self.env.tuning);
         let memtables = env.memtable_bytes.load(Ordering::Relaxed);
         env.pending_bytes.load(Ordering::Relaxed) > tuning.pending_bytes_max()
@@ -48,6 +59,7 @@ impl Shard {
         self.rotate_due()?;
         self.write_blocks()?;
         while self.flush_one()? {}
+        while self.build_one(&cancel)? {}
         while self.compact_one(&cancel)? {}
         if self.restart_point_is_due() {
             self.seal_all()?;
@@ -77,9 +89,10 @@ impl Shard {
 
     fn tables_idle(&self) -> bool {
         self.flushes.lock().is_empty()
+            && self.builds.lock().is_empty()
             && self.compactions.lock().is_empty()
             && self.snapshot().collections.values().all(|view| {
-                view.core.flushing.lock().memtables.is_empty()
+                view.core.flushing.lock().units.is_empty()
                     && view.core.table_work.lock().busy.is_empty()
             })
     }

@@ -94,6 +94,13 @@ impl BlockCache {
         found
     }
 
+    /// The block at `key`, if cached; a miss counts as none, since there is another way.
+    pub fn find(&self, key: CacheKey) -> Option<Bytes> {
+        let found = self.blocks.get(&key)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(found)
+    }
+
     /// Keeps `block` under `key`.
     pub fn insert(&self, key: CacheKey, block: Bytes) {
         self.blocks.insert(key, block);

@@ -32,6 +32,13 @@ impl TableFiles {
         TableFiles { pool, dir: dir.to_owned(), owner, stem: name.to_owned(), extension: "idx" }
     }
 
+    /// The number of a file of some index, whatever its name; numbers are given once in a collection.
+    pub fn index_number(path: &Path) -> Option<u32> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".idx")?;
+        let (_, digits) = stem.rsplit_once('_').filter(|(_, digits)| digits.len() >= 6)?;
+        digits.parse().ok()
+    }
+
     /// The pool that opens them.
     pub fn pool(&self) -> &Arc<FilePool> {
         &self.pool

@@ -5,7 +5,9 @@
 //! Layout after the 64-byte file header (kind manifest, number 0), little-endian: watermark_seq
 //! u64, next_number u32, count u32, then per table number u32, level u8, file_bytes u64, entries
 //! u64, min_seq u64, max_seq u64, checksum u32, first key (u32 length, bytes), last key (the
-//! same); then CRC-32C u32 over the whole body, seeded with the header's checksum and offset 64.
+//! same). With the incompatible feature 1 the indexes follow: count u32, then per index id u32,
+//! built_seq u64, count u32 and its tables in the same form. Last CRC-32C u32 over the whole body,
+//! seeded with the header's checksum and offset 64.
 
 use std::io;
 use std::path::Path;
@@ -27,18 +29,57 @@ const TEMPORARY_NAME: &str = "MANIFEST.tmp";
 /// Least bytes of a table's record: bounds the memory that a count can ask for.
 const RECORD_BYTES_MIN: usize = 53;
 
+/// The incompatible feature of a manifest that lists indexes.
+const FEATURE_INDEXES: u32 = 1;
+/// Least bytes of an index's record.
+const INDEX_BYTES_MIN: usize = 16;
+
 /// The list of live tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// Every entry with a lower sequence number is in the tables.
     pub watermark_seq: u64,
-    /// No table file has this number or a greater one.
+    /// No table file of the collection, an index's or its own, has this number or a greater one.
     pub next_number: u32,
+    /// The live tables, in any order.
+    pub tables: Vec<TableMeta>,
+    /// The tables of the secondary indexes.
+    pub indexes: Vec<IndexTables>,
+}
+
+/// The live tables of one index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexTables {
+    /// The index, by its number within the collection.
+    pub id: u32,
+    /// How far the building of old records has come: those below are in the tables.
+    pub built_seq: u64,
     /// The live tables, in any order.
     pub tables: Vec<TableMeta>,
 }
 
 impl Manifest {
+    /// What is said of the index `id`; empty if nothing is.
+    pub fn index(&self, id: u32) -> IndexTables {
+        let found = self.indexes.iter().find(|index| index.id == id);
+        found.cloned().unwrap_or(IndexTables { id, ..IndexTables::default() })
+    }
+
+    /// The entry of the index `id`, to change it.
+    pub fn index_entry(&mut self, id: u32) -> &mut IndexTables {
+        let found = self.indexes.iter().position(|index| index.id == id);
+        let at = found.unwrap_or_else(|| {
+            self.indexes.push(IndexTables { id, ..IndexTables::default() });
+            self.indexes.len() - 1
+        });
+        &mut self.indexes[at]
+    }
+
+    /// All tables, the collection's own and those of its indexes.
+    pub fn all_tables(&self) -> impl Iterator<Item = &TableMeta> {
+        self.tables.iter().chain(self.indexes.iter().flat_map(|index| &index.tables))
+    }
+
     /// Reads the manifest in `dir`; `None` if there is none yet.
     pub fn load(pool: &Arc<FilePool>, dir: &Path, owner: [u8; 16]) -> Result<Option<Self>> {
         let path = dir.join(MANIFEST_NAME);
@@ -49,14 +90,14 @@ impl Manifest {
             Err(error) => return Err(Error::storage("open", &path, error)),
         };
         let header = header(owner);
-        header.read(&*file, &path)?;
+        let features = header.read_with(FEATURE_INDEXES, &*file, &path)?;
         let size = file.size().map_err(|error| Error::storage("size", &path, error))?;
         let body_bytes = usize::try_from(size.saturating_sub(HEADER_BYTES as u64)).ok();
         let mut body = vec![0; body_bytes.unwrap_or(0)];
         file.read_exact_at(&mut body, HEADER_BYTES as u64)
             .map_err(|error| Error::storage("read", &path, error))?;
-        let seed = header_seed(&header.encode());
-        Self::decode(&body, seed)
+        let seed = header_seed(&header.encode_with(features));
+        Self::decode(&body, seed, features)
             .map(Some)
             .map_err(|(at, what)| what.at(&path, (HEADER_BYTES + at) as u64))
     }
@@ -64,7 +105,8 @@ impl Manifest {
     /// Makes this the manifest in `dir`. The table files it names must be durable.
     pub fn store(&self, vfs: &Arc<dyn Vfs>, dir: &Path, owner: [u8; 16]) -> Result<()> {
         let (path, temporary) = (dir.join(MANIFEST_NAME), dir.join(TEMPORARY_NAME));
-        let header = header(owner).encode();
+        let features = if self.indexes.is_empty() { 0 } else { FEATURE_INDEXES };
+        let header = header(owner).encode_with(features);
         let mut bytes = header.to_vec();
         self.encode(header_seed(&header), &mut bytes);
         remove_if_there(vfs, &temporary)?;
@@ -83,17 +125,13 @@ impl Manifest {
         let start = out.len();
         out.extend_from_slice(&self.watermark_seq.to_le_bytes());
         out.extend_from_slice(&self.next_number.to_le_bytes());
-        out.extend_from_slice(&(self.tables.len() as u32).to_le_bytes());
-        for table in &self.tables {
-            out.extend_from_slice(&table.number.to_le_bytes());
-            out.push(table.level);
-            for number in [table.file_bytes, table.entries, table.min_seq, table.max_seq] {
-                out.extend_from_slice(&number.to_le_bytes());
-            }
-            out.extend_from_slice(&table.checksum.to_le_bytes());
-            for key in [&table.first_key, &table.last_key] {
-                out.extend_from_slice(&(key.len() as u32).to_le_bytes());
-                out.extend_from_slice(key);
+        encode_tables(&self.tables, out);
+        if !self.indexes.is_empty() {
+            out.extend_from_slice(&(self.indexes.len() as u32).to_le_bytes());
+            for index in &self.indexes {
+                out.extend_from_slice(&index.id.to_le_bytes());
+                out.extend_from_slice(&index.built_seq.to_le_bytes());
+                encode_tables(&index.tables, out);
             }
         }
         let sum = checksum(seed, HEADER_BYTES as u64, &out[start..]);
@@ -101,34 +139,67 @@ impl Manifest {
     }
 
     /// The manifest in `body`, or where and why it is none.
-    fn decode(body: &[u8], seed: u32) -> Result<Self, (usize, Malformed)> {
+    fn decode(body: &[u8], seed: u32, features: u32) -> Result<Self, (usize, Malformed)> {
         let end = body.len().checked_sub(4).ok_or((0, Malformed("the manifest is cut off")))?;
         let sum = u32_at(body, end).map_err(|error| (end, error))?;
         if checksum(seed, HEADER_BYTES as u64, &body[..end]) != sum {
             return Err((0, Malformed("the manifest does not match its checksum")));
         }
         let mut at = 0;
-        Self::parse(&body[..end], &mut at).map_err(|error| (at, error))
+        Self::parse(&body[..end], &mut at, features).map_err(|error| (at, error))
     }
 
-    fn parse(body: &[u8], at: &mut usize) -> Parsed<Self> {
+    fn parse(body: &[u8], at: &mut usize, features: u32) -> Parsed<Self> {
         let watermark_seq = take_u64(body, at)?;
         let next_number = take_u32(body, at)?;
-        let count = take_u32(body, at)? as usize;
-        if count > body.len() / RECORD_BYTES_MIN {
-            return Err(Malformed("the manifest counts more tables than it has room for"));
+        let tables = parse_tables(body, at)?;
+        let mut indexes = Vec::new();
+        if features & FEATURE_INDEXES != 0 {
+            let count = take_u32(body, at)? as usize;
+            if count > body.len() / INDEX_BYTES_MIN {
+                return Err(Malformed("the manifest counts more indexes than it has room for"));
+            }
+            for _ in 0..count {
+                let (id, built_seq) = (take_u32(body, at)?, take_u64(body, at)?);
+                indexes.push(IndexTables { id, built_seq, tables: parse_tables(body, at)? });
+            }
         }
-        let mut tables = Vec::with_capacity(count);
-        for _ in 0..count {
-            tables.push(parse_table(body, at)?);
+        let manifest = Manifest { watermark_seq, next_number, tables, indexes };
+        let mut numbers = std::collections::BTreeSet::new();
+        let possible = manifest.all_tables().all(|table| {
+            table.number < next_number
+                && usize::from(table.level) < LEVEL_COUNT_MAX
+                && numbers.insert(table.number)
+        });
+        match *at == body.len() && possible {
+            true => Ok(manifest),
+            false => Err(Malformed("the manifest names impossible tables")),
         }
-        let numbered = tables.iter().all(|table| table.number < next_number);
-        let levelled = tables.iter().all(|table| usize::from(table.level) < LEVEL_COUNT_MAX);
-        if *at != body.len() || !numbered || !levelled {
-            return Err(Malformed("the manifest names impossible tables"));
-        }
-        Ok(Manifest { watermark_seq, next_number, tables })
     }
+}
+
+fn encode_tables(tables: &[TableMeta], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(tables.len() as u32).to_le_bytes());
+    for table in tables {
+        out.extend_from_slice(&table.number.to_le_bytes());
+        out.push(table.level);
+        for number in [table.file_bytes, table.entries, table.min_seq, table.max_seq] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&table.checksum.to_le_bytes());
+        for key in [&table.first_key, &table.last_key] {
+            out.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            out.extend_from_slice(key);
+        }
+    }
+}
+
+fn parse_tables(body: &[u8], at: &mut usize) -> Parsed<Vec<TableMeta>> {
+    let count = take_u32(body, at)? as usize;
+    if count > body.len() / RECORD_BYTES_MIN {
+        return Err(Malformed("the manifest counts more tables than it has room for"));
+    }
+    (0..count).map(|_| parse_table(body, at)).collect()
 }
 
 fn parse_table(body: &[u8], at: &mut usize) -> Parsed<TableMeta> {

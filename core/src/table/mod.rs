@@ -48,6 +48,7 @@ pub mod index;
 pub mod manifest;
 pub mod memtable;
 pub mod merge;
+mod presence;
 pub mod reader;
 pub mod set;
 mod varint;

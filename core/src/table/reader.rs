@@ -3,6 +3,7 @@
 //! when it comes from disk. A table that was marked obsolete deletes its file when the last holder
 //! lets go of it, so a reader never loses the files of its snapshot.
 
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -108,6 +109,27 @@ impl Table {
             }
         }
         Ok(None)
+    }
+
+    /// About how many entries have keys from `lower` to `upper`, by the share of data blocks.
+    pub(crate) fn estimate(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Result<u64> {
+        let footer = self.footer()?;
+        let bytes = self.index(Keep::Cached)?;
+        let at_index = |error: Malformed| error.at(&self.path(), footer.index_offset);
+        let index = Index::new(&bytes).map_err(at_index)?;
+        let seek = |boundary: Boundary<'_>| index.seek(&boundary).map_err(at_index);
+        let first = match lower {
+            Bound::Unbounded => 0,
+            Bound::Included(key) => seek(Boundary::before(key))?,
+            Bound::Excluded(key) => seek(Boundary::after(key))?,
+        };
+        let last = match upper {
+            Bound::Unbounded => index.count(),
+            Bound::Included(key) => seek(Boundary::after(key))?,
+            Bound::Excluded(key) => seek(Boundary::before(key))?,
+        };
+        let per_block = self.meta.entries / (index.count().max(1) as u64);
+        Ok((last.saturating_sub(first) as u64 * per_block).max(per_block / 4).max(1))
     }
 
     fn may_contain(&self, footer: &Footer, key: &[u8]) -> Result<bool> {

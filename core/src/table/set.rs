@@ -124,6 +124,17 @@ impl TableSet {
         set
     }
 
+    /// This version with `tables` of older entries added to level 0.
+    pub fn with_built(&self, tables: Vec<Arc<Table>>) -> Self {
+        let mut set = self.clone();
+        set.add(0, tables);
+        let mut newest_first = set.levels[0].to_vec();
+        newest_first.sort_by_key(|table| std::cmp::Reverse(table.meta().max_seq));
+        set.levels[0] = Arc::new(newest_first);
+        set.find_last();
+        set
+    }
+
     /// This version after `job`: its inputs gone (or moved, if the move is trivial), and `outputs` on
     /// the level below. `internal` if an input is not here.
     pub fn with_compacted(&self, job: &Job, outputs: Vec<Arc<Table>>) -> Result<Self> {
@@ -206,6 +217,33 @@ impl TableSet {
             }
         }
         Ok(None)
+    }
+
+    /// Entries, of memtables and tables.
+    pub fn entries(&self) -> u64 {
+        let in_memory: u64 = self.memtables.iter().map(|memtable| memtable.len() as u64).sum();
+        in_memory + self.tables().map(|table| table.meta().entries).sum::<u64>()
+    }
+
+    /// About how many entries have keys from `lower` to `upper`: exact for a few, by the share of
+    /// blocks for many. Reads at most the index of each table, no data.
+    pub fn estimate(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Result<u64> {
+        if is_empty_range(lower, upper) {
+            return Ok(0);
+        }
+        let mut sum = 0;
+        for memtable in &self.memtables {
+            sum += memtable.estimate(lower, upper);
+        }
+        for table in self.tables() {
+            let meta = table.meta();
+            if !is_empty_range(lower, Bound::Included(&meta.last_key))
+                && !is_empty_range(Bound::Included(&meta.first_key), upper)
+            {
+                sum += table.estimate(lower, upper)?;
+            }
+        }
+        Ok(sum)
     }
 
     /// The greatest key in any table: a writer of greater keys need not ask them.

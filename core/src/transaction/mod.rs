@@ -1,9 +1,10 @@
 //! Evaluation: everything that can refuse a write happens here, under the locks of the keys it
 //! touches, before anything is logged. What comes out is an unconditional proposal.
 //!
-//! A single operation is an implicit transaction of one operation: it takes its keys' locks, then
-//! the collection's gate (shared), looks for what is there, and holds both until the shard has
-//! logged and applied the proposal, so the next writer of the key sees the outcome.
+//! A single operation is an implicit transaction of one operation: it takes the locks of its
+//! keys and of their values in unique indexes, then the collection's gate (shared), looks for what
+//! is there, and holds both until the shard has logged and applied the proposal, so the next writer
+//! of the key sees the outcome.
 
 pub mod locks;
 pub mod write;
@@ -12,4 +13,6 @@ pub mod write;
 mod tests;
 
 pub use locks::LockManager;
-pub use write::{Item, OnError, Rejected, Written, insert_batch, put_one};
+pub use write::{
+    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, prepare_batch, put_one,
+};

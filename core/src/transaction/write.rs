@@ -1,6 +1,7 @@
 //! Inserts and puts: look under the key's lock, refuse or number the revision, propose, commit.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 
@@ -8,11 +9,12 @@ use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::Slot;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LOCK_WAIT_MS_MAX};
-use crate::proof::LeafKind;
+use crate::proof::{self, Hash, LeafKind};
 use crate::shard::Shard;
 use crate::shard::committer::Work;
-use crate::shard::core::Core;
+use crate::shard::core::{CompiledSchema, Core};
 use crate::shard::entry::{BatchBuilder, NewRecord};
+use crate::shard::index::{self, Index, RecordKeys, record_keys};
 use crate::shard::state::{View, collection_not_found};
 use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, lock_of};
 
@@ -60,83 +62,175 @@ pub struct Written {
     pub time_us: i64,
 }
 
-/// Inserts `items` into the collection of `view` as one atomic batch. Refused items are reported by
-/// position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole batch out.
-/// `None` if nothing was written.
-pub fn insert_batch(
+/// What a collection asked of new records when they were prepared: the same objects then and when
+/// they are committed mean that nothing was changed in between.
+struct Model {
+    schema: Option<Arc<CompiledSchema>>,
+    indexes: Arc<Vec<Arc<Index>>>,
+}
+
+impl Model {
+    fn of(core: &Core) -> Self {
+        Model { schema: core.schema.load_full(), indexes: core.indexes.load_full() }
+    }
+
+    fn is_current(&self, core: &Core) -> bool {
+        let same_schema = match (&self.schema, &*core.schema.load()) {
+            (Some(mine), Some(current)) => Arc::ptr_eq(mine, current),
+            (None, None) => true,
+            _ => false,
+        };
+        same_schema && Arc::ptr_eq(&self.indexes, &core.indexes.load())
+    }
+}
+
+/// A document that fits the schema, its entries in the indexes, and what hides it in its leaf.
+struct Prepared {
+    keys: RecordKeys,
+    schema: u32,
+    salt: [u8; 16],
+    commitment: Hash,
+}
+
+/// What was prepared for each of some items, and by which model.
+struct Ready {
+    model: Model,
+    items: Vec<Result<Prepared>>,
+}
+
+impl Ready {
+    /// Prepares items; defaults of the schema are filled into them.
+    fn of(shard: &Shard, core: &Core, items: &mut [Item]) -> Self {
+        let model = Model::of(core);
+        let mut salts = vec![[0u8; 16]; items.len()];
+        shard.env.host.random.fill(salts.as_flattened_mut());
+        let prepared = items.iter_mut().zip(salts);
+        let prepared = prepared.map(|(item, salt)| prepare(core, &model, item, salt)).collect();
+        Ready { model, items: prepared }
+    }
+
+    /// The locks of the items' keys and of their values in unique indexes.
+    fn locks(&self, core: &Core, items: &[Item]) -> Vec<u64> {
+        let mut locks: Vec<u64> =
+            items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
+        for index in self.model.indexes.iter().filter(|index| index.unique) {
+            for prepared in self.items.iter().flatten() {
+                let keys = prepared.keys.iter().filter(|(id, _)| *id == index.id);
+                let keys = keys.flat_map(|(_, keys)| &keys.keys);
+                locks.extend(keys.map(|key| index::lock_of(core.id, index.id, key)));
+            }
+        }
+        locks
+    }
+}
+
+/// Items checked, indexed and hashed, but not yet looked up: all of a batch's work that needs no
+/// lock, so that it can be done while the batch before is being committed.
+pub struct PreparedBatch {
+    items: Vec<Item>,
+    ready: Ready,
+}
+
+/// Prepares items for [`commit_batch`].
+pub fn prepare_batch(shard: &Shard, view: &View, mut items: Vec<Item>) -> PreparedBatch {
+    let ready = Ready::of(shard, &view.core, &mut items);
+    PreparedBatch { items, ready }
+}
+
+/// Inserts prepared items into the collection of `view` as one atomic batch. Refused items are
+/// reported by position; with [`OnError::Stop`] the first of them, reported alone, keeps the whole
+/// batch out. `None` if nothing was written. Gives the items back, defaults of the schema filled in.
+pub fn commit_batch(
     shard: &Shard,
     locks: &LockManager,
     view: &View,
-    items: &[Item],
+    batch: PreparedBatch,
     on_error: OnError,
-) -> Result<(Option<Written>, Vec<Rejected>)> {
+) -> Result<(Option<Written>, Vec<Rejected>, Vec<Item>)> {
+    let PreparedBatch { mut items, mut ready } = batch;
     if items.len() > BATCH_RECORDS_MAX {
-        return Err(Error::too_large(
-            "records of a batch",
-            items.len() as u64,
-            BATCH_RECORDS_MAX as u64,
-        ));
+        let found = items.len() as u64;
+        return Err(Error::too_large("records of a batch", found, BATCH_RECORDS_MAX as u64));
     }
     shard.throttle()?;
-    let id = view.core.id;
-    let admitted = admit(locks, &view.core, items)?;
+    let core = &view.core;
+    let admission = Admission { shard, core, replaces: false };
+    let admitted = admission.admit(locks, &mut items, &mut ready)?;
+    let Ready { model, items: prepared } = ready;
+    let indexes = &model.indexes;
     let state = shard.snapshot();
-    let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
-
-    let mut salts = vec![[0u8; 16]; items.len()];
-    shard.env.host.random.fill(salts.as_flattened_mut());
+    let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     let mut batch = BatchBuilder::new(None);
-    batch.part(id);
+    batch.part(core.id);
     let mut rejected = Vec::new();
-    let repeats = repeated(items);
-    for (index, item) in items.iter().enumerate() {
-        let fault = match repeats.get(&index) {
-            Some(first) => Some(repeated_key(&items[*first], item)),
-            None => duplicate(view, item)?,
-        };
-        if let Some(error) = fault {
-            rejected.push(Rejected { index: index as u64, error });
-            if on_error == OnError::Stop {
-                return Ok((None, rejected));
+    let mut accepted = Accepted::expecting(&items);
+    for (index, (item, prepared)) in items.iter().zip(prepared).enumerate() {
+        let judged = prepared.and_then(|prepared| {
+            accepted.check_key(item)?;
+            if let Some(error) = duplicate(view, item)? {
+                return Err(error);
             }
-            continue;
-        }
+            accepted.check_unique(view, indexes, item, &prepared.keys)?;
+            Ok(prepared)
+        });
+        let prepared = match judged {
+            Ok(prepared) => prepared,
+            Err(error) if !is_refusal(&error) => return Err(error),
+            Err(error) => {
+                rejected.push(Rejected { index: index as u64, error });
+                if on_error == OnError::Stop {
+                    return Ok((None, rejected, items));
+                }
+                continue;
+            }
+        };
+        accepted.note(item, indexes, &prepared.keys);
         batch.record(&NewRecord {
             kind: LeafKind::Record,
             key: Some(item.key.as_bytes()),
             revision: 1,
             prev_seq: None,
-            schema: 0,
+            schema: prepared.schema,
             actor: None,
             body: item.document.as_bytes(),
-            salt: salts[index],
+            salt: prepared.salt,
+            commitment: Some(prepared.commitment),
         });
+        if !indexes.is_empty() {
+            batch.index_keys(prepared.keys);
+        }
     }
     check_batch_bytes(&batch)?;
     let count = batch.records() as u64;
     if count == 0 {
-        return Ok((None, rejected));
+        return Ok((None, rejected, items));
     }
     let committed = shard.commit(Work::Write(batch.finish()))?;
     drop(admitted);
     let first_seq = committed.first_seqs[0];
-    Ok((Some(Written { first_seq, count, revision: 1, time_us: committed.time_us }), rejected))
+    let written = Written { first_seq, count, revision: 1, time_us: committed.time_us };
+    Ok((Some(written), rejected, items))
 }
 
 /// Appends the next revision of `key`, or revision 1 of a new key. With `expect`, only if the newest
-/// revision is that one (0: the key must not exist).
+/// revision is that one (0: the key must not exist). Defaults of the schema are filled into the item.
 pub fn put_one(
     shard: &Shard,
     locks: &LockManager,
     view: &View,
-    item: &Item,
+    item: &mut Item,
     expect: Option<u64>,
 ) -> Result<Written> {
     shard.throttle()?;
-    let id = view.core.id;
-    let admitted = admit(locks, &view.core, std::slice::from_ref(item))?;
+    let core = &view.core;
+    let mut ready = Ready::of(shard, core, std::slice::from_mut(item));
+    let admission = Admission { shard, core, replaces: true };
+    let admitted = admission.admit(locks, std::slice::from_mut(item), &mut ready)?;
+    let Ready { model, items: prepared } = ready;
+    let indexes = &model.indexes;
+    let prepared = prepared.into_iter().next().expect("one item was prepared")?;
     let state = shard.snapshot();
-    let view = state.live(id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
+    let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     if !view.descriptor.settings.revisions {
         return Err(Error::new(
             Code::Unsupported,
@@ -146,7 +240,7 @@ pub fn put_one(
             ),
         ));
     }
-    let newest = view.core.newest(item.key.as_bytes(), view.end_seq)?;
+    let newest = core.newest(item.key.as_bytes(), view.end_seq)?;
     let found = newest.as_ref().map_or(0, |hit| hit.rank);
     if let Some(expect) = expect.filter(|expect| *expect != found) {
         return Err(Error::new(
@@ -154,20 +248,23 @@ pub fn put_one(
             format!("key {:?} is at revision {found}, expected {expect}", item.key),
         ));
     }
-    let mut salt = [0; 16];
-    shard.env.host.random.fill(&mut salt);
+    Accepted::default().check_unique(view, indexes, item, &prepared.keys)?;
     let mut batch = BatchBuilder::new(None);
-    batch.part(id);
+    batch.part(core.id);
     batch.record(&NewRecord {
         kind: LeafKind::Record,
         key: Some(item.key.as_bytes()),
         revision: found + 1,
         prev_seq: newest.map(|hit| hit.seq),
-        schema: 0,
+        schema: prepared.schema,
         actor: None,
         body: item.document.as_bytes(),
-        salt,
+        salt: prepared.salt,
+        commitment: Some(prepared.commitment),
     });
+    if !indexes.is_empty() {
+        batch.index_keys(prepared.keys);
+    }
     let committed = shard.commit(Work::Write(batch.finish()))?;
     drop(admitted);
     Ok(Written {
@@ -178,6 +275,27 @@ pub fn put_one(
     })
 }
 
+/// Checks an item against the schema, fills its defaults in, finds its entries in the indexes, and
+/// hashes it.
+fn prepare(core: &Core, model: &Model, item: &mut Item, salt: [u8; 16]) -> Result<Prepared> {
+    let mut version = 0;
+    if let Some(schema) = &model.schema {
+        let checked = schema.schema.check(item.document.clone());
+        core.operations.note_validation(checked.is_ok());
+        item.document = checked.map_err(|error| of_key(&item.key, error))?;
+        version = schema.version;
+    }
+    let keys = record_keys(&model.indexes, &item.document);
+    let keys = keys.map_err(|error| of_key(&item.key, error))?;
+    let commitment = proof::commitment(&salt, item.document.as_bytes());
+    Ok(Prepared { keys, schema: version, salt, commitment })
+}
+
+fn of_key(key: &str, error: Error) -> Error {
+    let errors = error.errors().to_vec();
+    Error::new(error.code(), format!("key {key:?}: {}", error.detail())).with_errors(errors)
+}
+
 /// What an operation holds from evaluation to acknowledgement. The gate goes first: whoever wakes
 /// for a lock finds it open.
 struct Admitted<'a> {
@@ -185,42 +303,175 @@ struct Admitted<'a> {
     _owner: Owner,
 }
 
-/// Admits the writing of `items`: their locks, then the gate, then nobody's predicate over them. An
-/// operation that must give way to break a cycle of waits has done nothing yet, so it begins again
-/// by itself.
-fn admit<'a>(locks: &LockManager, core: &'a Core, items: &[Item]) -> Result<Admitted<'a>> {
-    let deadline = locks.deadline_in_ms(LOCK_WAIT_MS_MAX);
-    let mut owner = locks.begin();
-    for _ in 1..ADMISSIONS_MAX {
-        match enter(&mut owner, core, items, deadline) {
-            Ok(gate) => return Ok(Admitted { _gate: gate, _owner: owner }),
-            Err(error) if error.code() == Code::Deadlock => owner.restart(),
-            Err(error) => return Err(error),
-        }
-    }
-    let gate = enter(&mut owner, core, items, deadline)?;
-    Ok(Admitted { _gate: gate, _owner: owner })
+/// How an operation comes to write into a collection.
+struct Admission<'a> {
+    shard: &'a Shard,
+    core: &'a Core,
+    /// Whether it may append a revision to a key, so that another document leaves its place.
+    replaces: bool,
 }
 
-fn enter<'a>(
-    owner: &mut Owner,
-    core: &'a Core,
-    items: &[Item],
-    deadline: Deadline,
-) -> Result<RwLockReadGuard<'a, ()>> {
-    let keys = items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
-    owner.lock_all(keys, Mode::Exclusive, deadline)?;
-    loop {
-        let gate = core.gate.read();
-        let writes = items.iter().map(|item| (item.key.as_bytes(), &item.document));
-        match owner.check_writes(core.id, writes) {
-            Ok(()) => return Ok(gate),
-            Err(blocked) => {
-                drop(gate);
-                owner.wait_for(blocked, deadline)?;
+impl<'a> Admission<'a> {
+    /// Admits the writing of `items`: their locks, then the gate, then a look whether they were
+    /// prepared for what the collection still asks, then nobody's predicate over them. An operation
+    /// that must give way to break a cycle of waits has done nothing yet, so it begins again by
+    /// itself.
+    fn admit(
+        &self,
+        locks: &LockManager,
+        items: &mut [Item],
+        ready: &mut Ready,
+    ) -> Result<Admitted<'a>> {
+        let deadline = locks.deadline_in_ms(LOCK_WAIT_MS_MAX);
+        let mut owner = locks.begin();
+        let mut admissions = 1;
+        loop {
+            match self.enter(&mut owner, items, ready, deadline) {
+                Ok(Some(gate)) => return Ok(Admitted { _gate: gate, _owner: owner }),
+                Ok(None) => {
+                    owner.restart();
+                    *ready = Ready::of(self.shard, self.core, items);
+                }
+                Err(error) if error.code() == Code::Deadlock && admissions < ADMISSIONS_MAX => {
+                    admissions += 1;
+                    owner.restart();
+                }
+                Err(error) => return Err(error),
             }
         }
     }
+
+    /// One attempt; `None` if the collection's schema or indexes were changed since the items were
+    /// prepared: then other locks may be needed, and none is waited for while the gate is held.
+    fn enter(
+        &self,
+        owner: &mut Owner,
+        items: &[Item],
+        ready: &Ready,
+        deadline: Deadline,
+    ) -> Result<Option<RwLockReadGuard<'a, ()>>> {
+        let core = self.core;
+        owner.lock_all(ready.locks(core, items), Mode::Exclusive, deadline)?;
+        loop {
+            let gate = core.gate.read();
+            if !ready.model.is_current(core) {
+                return Ok(None);
+            }
+            if !owner.may_be_covered(core.id) {
+                return Ok(Some(gate));
+            }
+            let accepted = items.iter().zip(&ready.items).filter(|(_, prepared)| prepared.is_ok());
+            let accepted: Vec<&Item> = accepted.map(|(item, _)| item).collect();
+            let replaced = self.replaced(&accepted)?;
+            let entering = accepted.iter().map(|item| (item.key.as_bytes(), &item.document));
+            let leaving = replaced.iter().map(|(key, document)| (*key, document));
+            match owner.check_writes(core.id, entering.chain(leaving)) {
+                Ok(()) => return Ok(Some(gate)),
+                Err(blocked) => {
+                    drop(gate);
+                    owner.wait_for(blocked, deadline)?;
+                }
+            }
+        }
+    }
+
+    /// The documents that `items` put out of their place, by key.
+    fn replaced<'i>(&self, items: &[&'i Item]) -> Result<Vec<(&'i [u8], Document)>> {
+        let state = self.shard.snapshot();
+        let view = state.live(self.core.id).filter(|_| self.replaces);
+        let mut replaced = Vec::new();
+        let (Some(view), core) = (view, self.core) else { return Ok(replaced) };
+        for key in items.iter().map(|item| item.key.as_bytes()) {
+            let Some(hit) = core.newest(key, view.end_seq)? else { continue };
+            if let Slot::Live { body, .. } = core.read(hit.seq)?.slot {
+                replaced.push((key, Document::from_trusted(body)));
+            }
+        }
+        Ok(replaced)
+    }
+}
+
+/// What a batch holds already.
+#[derive(Default)]
+struct Accepted<'a> {
+    /// Keys that grow from item to item cannot repeat.
+    ascending: bool,
+    keys: HashMap<&'a str, &'a Item>,
+    values: HashMap<(u32, Vec<u8>), &'a str>,
+}
+
+impl<'a> Accepted<'a> {
+    fn expecting(items: &[Item]) -> Self {
+        let ascending = items.windows(2).all(|pair| pair[0].key < pair[1].key);
+        Accepted { ascending, ..Accepted::default() }
+    }
+
+    /// Refuses a key that stood earlier in the batch.
+    fn check_key(&self, item: &Item) -> Result<()> {
+        match self.keys.get(item.key.as_str()) {
+            Some(first) => Err(repeated_key(first, item)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a record whose values stand in a unique index, or earlier in the batch.
+    fn check_unique(
+        &self,
+        view: &View,
+        indexes: &[Arc<Index>],
+        item: &Item,
+        keys: &RecordKeys,
+    ) -> Result<()> {
+        let revisions = view.descriptor.settings.revisions;
+        for index in indexes.iter().filter(|index| index.unique) {
+            for (id, keys) in keys.iter().filter(|(id, _)| *id == index.id) {
+                for key in &keys.keys {
+                    if let Some(other) = self.values.get(&(*id, key.clone())) {
+                        return Err(not_unique(index, item, other));
+                    }
+                    let own = item.key.as_bytes();
+                    let found = index.conflict(&view.core, key, own, revisions, view.end_seq)?;
+                    if let Some(seq) = found {
+                        return Err(not_unique(index, item, &view.core.key_at(seq)?));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, item: &'a Item, indexes: &[Arc<Index>], keys: &RecordKeys) {
+        if !self.ascending {
+            self.keys.insert(&item.key, item);
+        }
+        for index in indexes.iter().filter(|index| index.unique) {
+            for (id, keys) in keys.iter().filter(|(id, _)| *id == index.id) {
+                for key in &keys.keys {
+                    self.values.insert((*id, key.clone()), &item.key);
+                }
+            }
+        }
+    }
+}
+
+fn not_unique(index: &Index, item: &Item, other: &str) -> Error {
+    Error::new(
+        Code::DuplicateKey,
+        format!(
+            "key {:?}: unique index {:?} on {} holds the same values for key {other:?}",
+            item.key,
+            index.name,
+            index.field_words()
+        ),
+    )
+}
+
+/// Whether an error refuses one item and not the whole call.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
+    )
 }
 
 fn check_batch_bytes(batch: &BatchBuilder) -> Result<()> {
@@ -232,23 +483,6 @@ fn check_batch_bytes(batch: &BatchBuilder) -> Result<()> {
         )),
         false => Ok(()),
     }
-}
-
-/// Positions whose key stood earlier in the same batch, with the earlier position.
-fn repeated(items: &[Item]) -> BTreeMap<usize, usize> {
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by(|a, b| items[*a].key.cmp(&items[*b].key).then(a.cmp(b)));
-    let mut repeats = BTreeMap::new();
-    let mut first: Option<usize> = None;
-    for index in order {
-        match first {
-            Some(first) if items[first].key == items[index].key => {
-                repeats.insert(index, first);
-            }
-            _ => first = Some(index),
-        }
-    }
-    repeats
 }
 
 fn repeated_key(first: &Item, item: &Item) -> Error {

@@ -7,6 +7,7 @@ use super::*;
 use crate::error::Code;
 use crate::table::block::{Block, BlockBuilder, Interval};
 use crate::table::index::{Index, IndexBuilder, Place};
+use crate::table::manifest::IndexTables;
 
 fn is_named_corruption(error: &crate::Error, path: &Path) -> bool {
     error.code() == Code::Corrupt
@@ -160,7 +161,16 @@ fn a_flipped_manifest_is_refused_and_a_foreign_one_too() {
         max_seq: 50,
         checksum: 77,
     };
-    let manifest = Manifest { watermark_seq: 51, next_number: 4, tables: vec![table] };
+    let manifest = Manifest {
+        watermark_seq: 51,
+        next_number: 4,
+        tables: vec![table.clone()],
+        indexes: vec![IndexTables {
+            id: 7,
+            built_seq: 40,
+            tables: vec![TableMeta { number: 2, ..table }],
+        }],
+    };
     let dir = Path::new("c");
     assert_eq!(Manifest::load(&room.pool, dir, OWNER).unwrap(), None);
     manifest.store(room.pool.vfs(), dir, OWNER).unwrap();

@@ -187,6 +187,7 @@ impl Model {
             watermark_seq: self.next_seq,
             next_number: self.room.next_number,
             tables: self.set.metas().concat(),
+            ..Manifest::default()
         };
         let (vfs, dir) = (self.room.pool.vfs(), self.room.files.dir());
         manifest.store(vfs, dir, OWNER).unwrap();

@@ -108,8 +108,14 @@ impl Owner {
         }
     }
 
-    /// Whether `writes` to `collection` may be committed beside the predicates of others. The caller
-    /// holds the collection's gate shared until they are committed. If not, it lets go of all its
+    /// Whether predicates may lie over `collection`: if not, [`Owner::check_writes`] finds none.
+    pub fn may_be_covered(&self, collection: CollectionId) -> bool {
+        self.manager.predicates.any(collection)
+    }
+
+    /// Whether `writes` to `collection` may be committed beside the predicates of others. Whoever
+    /// replaces a document lists both: the one that leaves an answer changes it as much as the one
+    /// that enters it. The caller holds the collection's gate shared until they are committed. If not, it lets go of all its
     /// gates, [waits](Owner::wait_for), and checks all its writes again.
     pub fn check_writes<'a>(
         &self,

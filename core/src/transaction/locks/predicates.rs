@@ -105,6 +105,11 @@ impl Predicates {
         Predicates { slots, next_id: AtomicU64::new(0) }
     }
 
+    /// Whether there may be predicates over `collection`.
+    pub fn any(&self, collection: CollectionId) -> bool {
+        self.slots[slot_of(collection)].predicates.load(Ordering::Acquire) != 0
+    }
+
     /// Predicates of others that cover one of `writes`, and the writes they cover.
     pub fn covering<'a>(
         &self,
@@ -114,7 +119,7 @@ impl Predicates {
     ) -> (Vec<EntryRef>, Intent) {
         let slot = slot_of(collection);
         let mut covered = Intent::new();
-        if self.slots[slot].predicates.load(Ordering::Acquire) == 0 {
+        if !self.any(collection) {
             return (Vec::new(), covered);
         }
         let entries = self.slots[slot].entries.lock();
