@@ -16,7 +16,7 @@ use crate::shard::core::{CompiledSchema, Core};
 use crate::shard::entry::{BatchBuilder, NewRecord};
 use crate::shard::index::{self, Index, RecordKeys, record_keys};
 use crate::shard::state::{View, collection_not_found};
-use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, lock_of};
+use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, Wanted, lock_of};
 
 /// How often an operation that gives way to others begins again by itself.
 const ADMISSIONS_MAX: usize = 16;
@@ -113,14 +113,18 @@ impl Ready {
     fn locks(&self, core: &Core, items: &[Item]) -> Vec<u64> {
         let mut locks: Vec<u64> =
             items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
-        for index in self.model.indexes.iter().filter(|index| index.unique) {
-            for prepared in self.items.iter().flatten() {
-                let keys = prepared.keys.iter().filter(|(id, _)| *id == index.id);
-                let keys = keys.flat_map(|(_, keys)| &keys.keys);
-                locks.extend(keys.map(|key| index::lock_of(core.id, index.id, key)));
-            }
-        }
+        locks.extend(self.values(core).map(|(_, lock)| lock));
         locks
+    }
+
+    /// The locks of the items' values in unique indexes.
+    fn values(&self, core: &Core) -> impl Iterator<Item = (&Index, u64)> {
+        let (id, indexes) = (core.id, self.model.indexes.iter());
+        indexes.filter(|index| index.unique).flat_map(move |index| {
+            let prepared = self.items.iter().flatten().flat_map(|prepared| &prepared.keys);
+            let keys = prepared.filter(|(of, _)| *of == index.id).flat_map(|(_, keys)| &keys.keys);
+            keys.map(move |key| (&**index, index::lock_of(id, index.id, key)))
+        })
     }
 }
 
@@ -154,7 +158,8 @@ pub fn commit_batch(
     }
     shard.throttle()?;
     let core = &view.core;
-    let admission = Admission { shard, core, replaces: false };
+    let name = &view.descriptor.name;
+    let admission = Admission { shard, core, name, replaces: false };
     let admitted = admission.admit(locks, &mut items, &mut ready)?;
     let Ready { model, items: prepared } = ready;
     let indexes = &model.indexes;
@@ -224,7 +229,8 @@ pub fn put_one(
     shard.throttle()?;
     let core = &view.core;
     let mut ready = Ready::of(shard, core, std::slice::from_mut(item));
-    let admission = Admission { shard, core, replaces: true };
+    let name = &view.descriptor.name;
+    let admission = Admission { shard, core, name, replaces: true };
     let admitted = admission.admit(locks, std::slice::from_mut(item), &mut ready)?;
     let Ready { model, items: prepared } = ready;
     let indexes = &model.indexes;
@@ -307,6 +313,8 @@ struct Admitted<'a> {
 struct Admission<'a> {
     shard: &'a Shard,
     core: &'a Core,
+    /// The collection's name.
+    name: &'a str,
     /// Whether it may append a revision to a key, so that another document leaves its place.
     replaces: bool,
 }
@@ -336,9 +344,42 @@ impl<'a> Admission<'a> {
                     admissions += 1;
                     owner.restart();
                 }
-                Err(error) => return Err(error),
+                Err(error) => match owner.missed() {
+                    Some(wanted) => return Err(error.note(self.told(wanted, items, ready))),
+                    None => return Err(error),
+                },
             }
         }
+    }
+
+    /// What it did not get, by the names of its own document: what others hold is not told.
+    fn told(&self, wanted: &Wanted, items: &[Item], ready: &Ready) -> String {
+        let (name, id) = (self.name, self.core.id);
+        let key = match wanted {
+            Wanted::Lock(lock) => {
+                let item = items.iter().find(|item| lock_of(id, item.key.as_bytes()) == *lock);
+                item.map(|item| item.key.as_str())
+            }
+            Wanted::Write(_, key) => std::str::from_utf8(key).ok(),
+            Wanted::Scan(_) => None,
+        };
+        if let Some(key) = key {
+            return format!("it writes key {key:?} of collection {name:?}");
+        }
+        let index = self.unique_index(wanted, ready).map(|index| &index.name);
+        match index {
+            Some(index) => {
+                format!("it writes a value of unique index {index:?} of collection {name:?}")
+            }
+            None => format!("it writes into collection {name:?}"),
+        }
+    }
+
+    /// The unique index one of whose values a lock stands for.
+    fn unique_index<'r>(&self, wanted: &Wanted, ready: &'r Ready) -> Option<&'r Index> {
+        let Wanted::Lock(lock) = wanted else { return None };
+        let values = ready.values(self.core).find(|(_, value)| value == lock);
+        values.map(|(index, _)| index)
     }
 
     /// One attempt; `None` if the collection's schema or indexes were changed since the items were

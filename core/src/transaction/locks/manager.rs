@@ -168,7 +168,7 @@ impl Inner {
     }
 
     /// Takes back a wait whose time is over, unless its outcome came at the last moment.
-    fn give_up(&self, owner: OwnerId, waiter: &Waiter) -> Result<Outcome> {
+    pub fn give_up(&self, owner: OwnerId, waiter: &Waiter) -> Result<Outcome> {
         let mut waits = self.waits.lock();
         if let Some(outcome) = waiter.outcome() {
             return Ok(outcome);

@@ -64,7 +64,7 @@ mod waits;
 mod tests;
 
 pub use manager::{LockFigures, LockManager};
-pub use owner::{Blocked, Owner};
+pub use owner::{Blocked, Owner, Wanted};
 pub use predicates::{Predicate, Write};
 pub use scanned::Scanned;
 pub use terms::{Deadline, Mode, OwnerId, lock_of};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::manager::{Holdings, Inner};
-use super::predicates::{EntryRef, Intent, Predicate, SlotNumber, Write};
+use super::predicates::{Covered, EntryRef, Intent, Predicate, SlotNumber, Write};
 use super::terms::{Deadline, Mode, OwnerId};
 use crate::collection::CollectionId;
 use crate::error::Result;
@@ -17,6 +17,19 @@ pub struct Owner {
     holdings: Holdings,
     /// Whether the next predicate is registered without regard for those who came before.
     go_ahead: bool,
+    /// What the last wait that failed was for.
+    missed: Option<Wanted>,
+}
+
+/// What a transaction waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A lock.
+    Lock(u64),
+    /// To write a key of a collection, beside the scans that cover it.
+    Write(CollectionId, Box<[u8]>),
+    /// To scan a collection, after the writes that waited already.
+    Scan(CollectionId),
 }
 
 /// Who must end before a write or a predicate can go on; given to [`Owner::wait_for`].
@@ -24,6 +37,8 @@ pub struct Owner {
 #[must_use = "whoever is blocked waits, or ends"]
 pub struct Blocked {
     by: Vec<EntryRef>,
+    wanted: Wanted,
+    /// The word to leave of writes that wait.
     intent: Option<(CollectionId, Intent)>,
 }
 
@@ -39,7 +54,7 @@ impl Blocked {
 
 impl Owner {
     pub(super) fn new(manager: Arc<Inner>, id: OwnerId) -> Self {
-        Owner { manager, id, holdings: Holdings::default(), go_ahead: false }
+        Owner { manager, id, holdings: Holdings::default(), go_ahead: false, missed: None }
     }
 
     /// Its place in the order of starts.
@@ -50,6 +65,22 @@ impl Owner {
     /// Locks it holds.
     pub fn held_count(&self) -> usize {
         self.holdings.locks.len()
+    }
+
+    /// The locks it holds and how, in ascending order: what a prepare has to log.
+    pub fn locks(&self) -> Vec<(u64, Mode)> {
+        let mode_of = |lock: &u64| self.manager.table.look(*lock, |held| held.mode_of(self.id));
+        let held = self.holdings.locks.iter().map(|lock| (*lock, mode_of(lock)));
+        let mut held: Vec<(u64, Mode)> =
+            held.map(|(lock, mode)| (lock, mode.expect("what is noted is held"))).collect();
+        held.sort_unstable_by_key(|(lock, _)| *lock);
+        held
+    }
+
+    /// What the last wait that failed was for, so that whoever knows the names behind the locks can
+    /// add them to the error.
+    pub fn missed(&self) -> Option<&Wanted> {
+        self.missed.as_ref()
     }
 
     /// Takes one lock, or makes a shared one exclusive; held in that mode or a stronger one, it is
@@ -82,8 +113,13 @@ impl Owner {
             let note = |lock| held.push(lock);
             left = &left[self.manager.table.take_run(self.id, left, mode, note)..];
             let Some((busy, rest)) = left.split_first() else { return Ok(()) };
-            if self.manager.lock_slowly(self.id, *busy, mode, deadline)? {
-                self.holdings.locks.push(*busy);
+            match self.manager.lock_slowly(self.id, *busy, mode, deadline) {
+                Ok(true) => self.holdings.locks.push(*busy),
+                Ok(false) => {}
+                Err(error) => {
+                    self.missed = Some(Wanted::Lock(*busy));
+                    return Err(error);
+                }
             }
             left = rest;
         }
@@ -104,7 +140,7 @@ impl Owner {
                 self.note_slot(slot);
                 Ok(())
             }
-            Err(by) => Err(Blocked { by, intent: None }),
+            Err(by) => Err(Blocked { by, wanted: Wanted::Scan(collection), intent: None }),
         }
     }
 
@@ -120,12 +156,15 @@ impl Owner {
     pub fn check_writes<'a>(
         &self,
         collection: CollectionId,
-        writes: impl IntoIterator<Item = Write<'a>>,
+        writes: impl IntoIterator<Item = Write<'a>, IntoIter: Clone>,
     ) -> Result<(), Blocked> {
-        let (by, intent) = self.manager.predicates.covering(self.id, collection, writes);
-        match by.is_empty() {
-            true => Ok(()),
-            false => Err(Blocked { by, intent: Some((collection, intent)) }),
+        match self.manager.predicates.covering(self.id, collection, writes) {
+            None => Ok(()),
+            Some(Covered { by, key, intent }) => Err(Blocked {
+                by,
+                wanted: Wanted::Write(collection, key),
+                intent: Some((collection, intent)),
+            }),
         }
     }
 
@@ -139,6 +178,7 @@ impl Owner {
         }
         let waited = self.manager.wait_for_entries(self.id, blocked.by, courtesy, deadline);
         if waited.is_err() {
+            self.missed = Some(blocked.wanted);
             self.manager.withdraw(self.id, &self.holdings.slots);
         }
         self.go_ahead |= waited?;
@@ -151,7 +191,7 @@ impl Owner {
         self.holdings.locks = held;
     }
 
-    fn note_slot(&mut self, slot: SlotNumber) {
+    pub(super) fn note_slot(&mut self, slot: SlotNumber) {
         if !self.holdings.slots.contains(&slot) {
             self.holdings.slots.push(slot);
         }
@@ -167,6 +207,7 @@ impl Owner {
         self.free();
         self.holdings = Holdings::default();
         self.go_ahead = false;
+        self.missed = None;
     }
 
     fn free(&mut self) {

@@ -26,8 +26,8 @@ fn slot_of(collection: CollectionId) -> SlotNumber {
 }
 
 /// What a scan, a query or a look at something absent has read of one collection: every document
-/// that would have been part of the answer. It is asked under a lock of this room, so it must only
-/// look at what it is given.
+/// that would have been part of the answer. It is asked while a gate is held, so it must only look
+/// at what it is given.
 pub trait Predicate: Send + Sync {
     /// Whether `document` under `key` would change what was read.
     fn covers(&self, key: &[u8], document: &Document) -> bool;
@@ -42,8 +42,20 @@ impl<F: Fn(&[u8], &Document) -> bool + Send + Sync> Predicate for F {
 /// A write as a predicate sees it.
 pub type Write<'a> = (&'a [u8], &'a Document);
 
-/// Writes that wait, kept until their transaction ends. A document shares its bytes.
-pub(super) type Intent = Vec<(Box<[u8]>, Document)>;
+/// All writes of a call of which one waits, kept until their transaction ends. Those that nobody
+/// covers yet are among them: a scan over one of these would be the next to hold the call up.
+pub(super) type Intent = Arc<Vec<(Box<[u8]>, Document)>>;
+
+/// What holds writes up.
+#[derive(Debug)]
+pub(super) struct Covered {
+    /// The predicates that cover some of them.
+    pub by: Vec<EntryRef>,
+    /// The first key found covered.
+    pub key: Box<[u8]>,
+    /// The word to leave of them.
+    pub intent: Intent,
+}
 
 enum Kind {
     Predicate(Arc<dyn Predicate>),
@@ -110,35 +122,41 @@ impl Predicates {
         self.slots[slot_of(collection)].predicates.load(Ordering::Acquire) != 0
     }
 
-    /// Predicates of others that cover one of `writes`, and the writes they cover.
+    /// What holds up `writes`: predicates of others that cover some of them. These are asked under no
+    /// lock of the room; one whose owner ends meanwhile is found gone when the wait begins.
     pub fn covering<'a>(
         &self,
         owner: OwnerId,
         collection: CollectionId,
-        writes: impl IntoIterator<Item = Write<'a>>,
-    ) -> (Vec<EntryRef>, Intent) {
-        let slot = slot_of(collection);
-        let mut covered = Intent::new();
+        writes: impl IntoIterator<Item = Write<'a>, IntoIter: Clone>,
+    ) -> Option<Covered> {
         if !self.any(collection) {
-            return (Vec::new(), covered);
+            return None;
         }
-        let entries = self.slots[slot].entries.lock();
-        let mut covering = vec![false; entries.len()];
-        for (key, document) in writes {
-            let mut hit = false;
-            for (entry, covering) in entries.iter().zip(&mut covering) {
-                let Kind::Predicate(predicate) = &entry.kind else { continue };
-                let foreign = entry.owner != owner && entry.collection == collection;
-                if foreign && predicate.covers(key, document) {
-                    (hit, *covering) = (true, true);
-                }
-            }
-            if hit {
-                covered.push((key.into(), document.clone()));
+        let slot = slot_of(collection);
+        let foreign = |entry: &&Entry| entry.owner != owner && entry.collection == collection;
+        let predicates: Vec<(EntryRef, Arc<dyn Predicate>)> = self.slots[slot]
+            .entries
+            .lock()
+            .iter()
+            .filter(foreign)
+            .filter_map(|entry| match &entry.kind {
+                Kind::Predicate(predicate) => Some((entry.named(slot), predicate.clone())),
+                Kind::Intent(_) => None,
+            })
+            .collect();
+        let writes = writes.into_iter();
+        let (mut by, mut first) = (Vec::new(), None);
+        for (entry, predicate) in predicates {
+            let mut writes = writes.clone();
+            if let Some((key, _)) = writes.find(|(key, document)| predicate.covers(key, document)) {
+                first.get_or_insert(key);
+                by.push(entry);
             }
         }
-        let covering = entries.iter().zip(covering).filter(|(_, covering)| *covering);
-        (covering.map(|(entry, _)| entry.named(slot)).collect(), covered)
+        let key = first?.into();
+        let intent = writes.map(|(key, document)| (key.into(), document.clone())).collect();
+        Some(Covered { by, key, intent: Arc::new(intent) })
     }
 
     /// Registers a predicate, unless writes of others that came first are covered by it: then these
@@ -151,23 +169,66 @@ impl Predicates {
         predicate: Arc<dyn Predicate>,
         go_ahead: bool,
     ) -> Result<SlotNumber, Vec<EntryRef>> {
-        let slot = slot_of(collection);
-        let mut entries = self.slots[slot].entries.lock();
         if !go_ahead {
-            let first = overtaken(&entries, owner, collection, &*predicate);
+            let first = self.overtaken(owner, collection, &*predicate);
             if !first.is_empty() {
-                return Err(first.into_iter().map(|entry| entry.named(slot)).collect());
+                return Err(first);
             }
         }
+        let slot = slot_of(collection);
+        let mut entries = self.slots[slot].entries.lock();
         self.slots[slot].predicates.fetch_add(1, Ordering::Release);
         self.push(&mut entries, owner, collection, Kind::Predicate(predicate));
         Ok(slot)
     }
 
-    /// Leaves word of writes that wait.
+    /// Intents of others that a new predicate would overtake.
+    fn overtaken(
+        &self,
+        owner: OwnerId,
+        collection: CollectionId,
+        predicate: &dyn Predicate,
+    ) -> Vec<EntryRef> {
+        let slot = slot_of(collection);
+        let (mut intents, mut own) = (Vec::new(), Vec::new());
+        {
+            let entries = self.slots[slot].entries.lock();
+            let here = || entries.iter().filter(|entry| entry.collection == collection);
+            for entry in here().filter(|entry| entry.owner != owner) {
+                if let Kind::Intent(writes) = &entry.kind {
+                    intents.push((entry.named(slot), writes.clone()));
+                }
+            }
+            if intents.is_empty() {
+                return Vec::new();
+            }
+            for entry in here().filter(|entry| entry.owner == owner) {
+                if let Kind::Predicate(predicate) = &entry.kind {
+                    own.push(predicate.clone());
+                }
+            }
+        }
+        let covers = |predicate: &dyn Predicate, writes: &Intent| {
+            writes.iter().any(|(key, document)| predicate.covers(key, document))
+        };
+        intents.retain(|(_, writes)| {
+            covers(predicate, writes) && !own.iter().any(|own| covers(&**own, writes))
+        });
+        intents.into_iter().map(|(entry, _)| entry).collect()
+    }
+
+    /// Leaves word of writes that wait, in the place of what `owner` said of them before.
     pub fn intend(&self, owner: OwnerId, collection: CollectionId, writes: Intent) -> SlotNumber {
         let slot = slot_of(collection);
-        self.push(&mut self.slots[slot].entries.lock(), owner, collection, Kind::Intent(writes));
+        let mut entries = self.slots[slot].entries.lock();
+        let before = entries.iter_mut().find(|entry| {
+            let own = entry.owner == owner && entry.collection == collection;
+            own && matches!(entry.kind, Kind::Intent(_))
+        });
+        match before {
+            Some(entry) => entry.kind = Kind::Intent(writes),
+            None => self.push(&mut entries, owner, collection, Kind::Intent(writes)),
+        }
         slot
     }
 
@@ -208,30 +269,4 @@ impl Predicates {
     pub fn len(&self) -> usize {
         self.slots.iter().map(|slot| slot.entries.lock().len()).sum()
     }
-}
-
-/// Intents of others that a new predicate would overtake.
-fn overtaken<'a>(
-    entries: &'a [Entry],
-    owner: OwnerId,
-    collection: CollectionId,
-    predicate: &dyn Predicate,
-) -> Vec<&'a Entry> {
-    let here: Vec<&Entry> = entries.iter().filter(|entry| entry.collection == collection).collect();
-    let covers = |predicate: &dyn Predicate, writes: &Intent| {
-        writes.iter().any(|(key, document)| predicate.covers(key, document))
-    };
-    let held_up = |writes: &Intent| {
-        here.iter().filter(|entry| entry.owner == owner).any(|entry| match &entry.kind {
-            Kind::Predicate(own) => covers(&**own, writes),
-            Kind::Intent(_) => false,
-        })
-    };
-    let overtakes = |entry: &Entry| match &entry.kind {
-        Kind::Intent(writes) if entry.owner != owner => {
-            covers(predicate, writes) && !held_up(writes)
-        }
-        _ => false,
-    };
-    here.iter().copied().filter(|entry| overtakes(entry)).collect()
 }

@@ -69,28 +69,45 @@ fn a_ring_of_two_to_ten_costs_its_youngest_member_alone_whoever_closes_it() {
     }
 }
 
-#[test]
-fn rings_that_close_by_themselves_are_resolved_soon() {
-    for parties in 2..=10u64 {
-        let manager = manager();
-        let barrier = Barrier::new(parties as usize);
-        let start = Instant::now();
-        let victims: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..parties)
-                .map(|place| {
-                    let (manager, barrier) = (&manager, &barrier);
-                    scope.spawn(move || {
-                        let mut owner = holding(manager, place, Exclusive);
-                        barrier.wait();
-                        owner.lock((place + 1) % parties, Exclusive, Deadline::NEVER).is_err()
-                    })
+/// A ring of `parties` that all close it at the same moment: how many gave way, and how long after
+/// that moment the last of them did.
+fn free_ring(parties: u64) -> (usize, Duration) {
+    let manager = manager();
+    let barrier = Barrier::new(parties as usize);
+    let owners: Vec<Owner> =
+        (0..parties).map(|place| holding(&manager, place, Exclusive)).collect();
+    let ends: Vec<Option<Duration>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..)
+            .zip(owners)
+            .map(|(place, mut owner)| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    let next = (place + 1) % parties;
+                    let error = owner.lock(next, Exclusive, Deadline::NEVER).err()?;
+                    assert_eq!(error.code(), Code::Deadlock);
+                    Some(start.elapsed())
                 })
-                .collect();
-            threads.into_iter().map(|thread| usize::from(thread.join().expect("no panic"))).sum()
-        });
-        assert_eq!(victims, 1, "{parties} parties");
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-        println!("{parties} parties: {:?}", start.elapsed());
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(manager.figures(), LockFigures::default());
+    let took: Vec<Duration> = ends.into_iter().flatten().collect();
+    (took.len(), took.into_iter().max().unwrap_or_default())
+}
+
+#[test]
+fn rings_of_two_to_ten_are_resolved_within_100_ms_by_one_victim_each() {
+    for parties in 2..=10 {
+        let rings: Vec<(usize, Duration)> = (0..20).map(|_| free_ring(parties)).collect();
+        assert!(rings.iter().all(|(victims, _)| *victims == 1), "{parties} parties: {rings:?}");
+        // A machine with other work may keep a thread from running that long; not half of the times.
+        let mut took: Vec<Duration> = rings.into_iter().map(|(_, took)| took).collect();
+        took.sort();
+        println!("{parties} parties: {:?} at the most, {:?} in the middle", took[19], took[10]);
+        assert!(took[10] < Duration::from_millis(100), "{took:?}");
     }
 }
 

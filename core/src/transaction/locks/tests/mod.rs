@@ -11,6 +11,7 @@ mod explored;
 mod model;
 mod predicate;
 mod prepared;
+mod scanned;
 mod schedules;
 mod speed;
 

@@ -215,3 +215,66 @@ fn a_cycle_may_mix_predicates_keys_and_upgrades() {
     });
     assert_eq!(manager.figures(), LockFigures::default());
 }
+
+#[test]
+fn a_writer_leaves_word_of_all_its_writes_and_once() {
+    let manager = manager();
+    std::thread::scope(|scope| {
+        let first = scanned(&manager, "a", "c");
+        let both = |owner: &mut Owner| {
+            while let Err(blocked) = check(owner, EVENTS, &["b", "m"]) {
+                owner.wait_for(blocked, Deadline::NEVER)?;
+            }
+            Ok(())
+        };
+        let writer = Taking::start(scope, &manager, manager.begin(), both, 1);
+        let later = Taking::start(scope, &manager, manager.begin(), scanning("m", "n"), 2);
+        let mut ahead = manager.begin();
+        ahead.add_predicate(EVENTS, range("x", "z")).expect("not over the writes");
+        assert_eq!(manager.figures().predicates, 3, "two predicates and one intent");
+        drop(first);
+        let writer = writer.granted();
+        assert_eq!(manager.figures().predicates, 2);
+        assert!(later.is_over().is_none());
+        drop(writer);
+        drop((later.granted(), ahead));
+    });
+    assert_eq!(manager.figures(), LockFigures::default());
+}
+
+#[test]
+fn a_predicate_that_panics_harms_nobody_else() {
+    let manager = manager();
+    let broken = |_: &[u8], _: &Document| -> bool { std::panic::resume_unwind(Box::new("broken")) };
+    let mut reader = manager.begin();
+    reader.add_predicate(EVENTS, Arc::new(broken)).expect("nobody writes");
+    let writer = manager.begin();
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _blocked = check(&writer, EVENTS, &["b"]);
+    }));
+    assert!(unwound.is_err());
+    let mut other = scanned(&manager, "a", "c");
+    other.lock(7, Exclusive, Deadline::NEVER).expect("free");
+    drop(reader);
+    assert_eq!(check(&writer, EVENTS, &["b"]).expect_err("covered").owners(), [other.id()]);
+    drop((other, writer));
+    assert_eq!(manager.figures(), LockFigures::default());
+}
+
+#[test]
+fn a_wait_that_fails_tells_what_it_was_for() {
+    let manager = manager();
+    let reader = scanned(&manager, "a", "c");
+    let holder = holding(&manager, 7, Exclusive);
+    let mut writer = manager.begin();
+    assert_eq!(writer.missed(), None);
+    let soon = manager.deadline_in_ms(0);
+    writer.lock_all(vec![5, 7, 9], Exclusive, soon).expect_err("held");
+    assert_eq!(writer.missed(), Some(&Wanted::Lock(7)));
+    let blocked = check(&writer, EVENTS, &["x", "b", "a"]).expect_err("covered");
+    writer.wait_for(blocked, soon).expect_err("covered");
+    assert_eq!(writer.missed(), Some(&Wanted::Write(EVENTS, b"b"[..].into())));
+    writer.restart();
+    assert_eq!(writer.missed(), None);
+    drop((reader, holder));
+}

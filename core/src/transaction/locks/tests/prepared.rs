@@ -79,3 +79,32 @@ fn a_prepared_transaction_is_never_a_victim() {
     });
     assert_eq!(manager.figures(), LockFigures::default());
 }
+
+#[test]
+fn what_a_prepare_logs_is_what_a_restart_takes_again() {
+    let manager = manager();
+    let mut owner = holding(&manager, 9, Shared);
+    owner.lock_all(vec![4, 2, 9], Exclusive, Deadline::NEVER).expect("free");
+    owner.lock(3, Shared, Deadline::NEVER).expect("free");
+    let logged = owner.locks();
+    assert_eq!(logged, [(2, Exclusive), (3, Shared), (4, Exclusive), (9, Exclusive)]);
+    let id = owner.detach();
+
+    let restarted = super::manager();
+    restarted.adopt(id, &logged).expect("nobody asked before");
+    std::thread::scope(|scope| {
+        let writers = [2, 3, 4, 9].map(|lock| (lock, restarted.begin()));
+        let mut waiting = 0;
+        let writers = writers.map(|(lock, owner)| {
+            assert!(owner.id() > id);
+            waiting += 1;
+            Taking::start(scope, &restarted, owner, taking(lock, Exclusive), waiting)
+        });
+        let mut reader = restarted.begin();
+        let error = reader.lock(3, Shared, restarted.deadline_in_ms(0)).expect_err("queued");
+        assert_eq!(error.code(), Code::LockTimeout, "a writer waits before it");
+        assert!(restarted.release_detached(id));
+        writers.into_iter().for_each(|writer| drop(writer.granted()));
+    });
+    assert_eq!(restarted.figures(), LockFigures::default());
+}

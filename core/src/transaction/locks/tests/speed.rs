@@ -1,7 +1,10 @@
 //! Measurements, to be run by hand in a release build with `--ignored --nocapture`. They print and
 //! assert nothing about time.
 
+use std::collections::HashSet;
 use std::hint::black_box;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::collection::CollectionId;
@@ -17,6 +20,27 @@ fn measure(what: &str, per: usize, mut work: impl FnMut()) {
         best_ns = best_ns.min(ns);
     }
     println!("{what}: {best_ns:.0} ns");
+}
+
+/// The least that locks of single operations can be: sets of what is held, and nobody waits.
+#[derive(Default)]
+struct Sets([Mutex<HashSet<u64>>; 32]);
+
+impl Sets {
+    fn acquire(&self, mut locks: Vec<u64>) -> Vec<u64> {
+        locks.sort_unstable();
+        locks.dedup();
+        for lock in &locks {
+            assert!(self.0[(lock >> 59) as usize].lock().insert(*lock));
+        }
+        locks
+    }
+
+    fn release(&self, locks: Vec<u64>) {
+        for lock in locks {
+            self.0[(lock >> 59) as usize].lock().remove(&lock);
+        }
+    }
 }
 
 #[test]
@@ -38,6 +62,14 @@ fn uncontended_locks() {
             owner.lock_all(keys(), Mode::Exclusive, Deadline::NEVER).expect("free");
             black_box(owner.held_count());
         });
+        let sets = Sets::default();
+        measure(
+            &format!("batch of {count}, the same with plain sets, a key"),
+            count as usize,
+            || {
+                sets.release(black_box(sets.acquire(keys())));
+            },
+        );
         measure(&format!("batch of {count}, one by one, a key"), count as usize, || {
             let mut owner = manager.begin();
             for key in keys() {
