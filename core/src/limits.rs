@@ -26,6 +26,9 @@ pub const SORT_BYTES_MAX: u64 = 64 << 20;
 pub const DISTINCT_RECORDS_MAX: usize = 2_000_000;
 /// The smallest memory budget that still holds one maximal batch's working set in small pieces.
 pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
+/// How long an operation of its own waits for locks: whoever holds them has ended by then, since a
+/// transaction lives no longer by default.
+pub const LOCK_WAIT_MS_MAX: u64 = 30_000;
 /// Nesting of filters: bounds the recursion of parsing and matching, as the public surface promises.
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Conditions and nested filters of one filter: each may be asked of every record.

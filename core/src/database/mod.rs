@@ -31,7 +31,7 @@ use crate::disk::VfsLock;
 use crate::error::{Code, Error, Result};
 use crate::host::Background;
 use crate::shard::Shard;
-use crate::transaction::KeyLocks;
+use crate::transaction::LockManager;
 
 pub use background::Workers;
 pub use options::Options;
@@ -42,8 +42,8 @@ pub use recovery::RecoveryReport;
 pub struct Database {
     /// Its one shard.
     pub shard: Arc<Shard>,
-    /// Locks of keys being written.
-    pub locks: KeyLocks,
+    /// Locks on keys and predicates.
+    pub locks: LockManager,
     /// What opening found and did.
     pub recovery: RecoveryReport,
     pub(crate) workers: Mutex<Workers>,
@@ -55,9 +55,10 @@ impl Database {
     /// Opens the database in `dir`.
     pub fn open(dir: &Path, options: &Options) -> Result<Arc<Database>> {
         let opened = recovery::open(dir, options)?;
+        let (clock, background) = (options.host.clock.clone(), options.host.background);
         let database = Arc::new(Database {
             shard: opened.shard,
-            locks: KeyLocks::default(),
+            locks: LockManager::new(clock, background),
             recovery: opened.report,
             workers: Mutex::default(),
             lock: Mutex::new(opened.lock),

@@ -17,8 +17,9 @@
 //! - a manifest covers only ledger that a restart point names;
 //! - a record leaves memory only after the ledger shows it.
 //!
-//! Lock order: admin, a collection's `gate`, queue, lane, a collection's `progress`, then `sealing`/`pending`/`table_work`; the
-//! sealer's lane is taken before the committer's, never after.
+//! Lock order: locks of keys (`transaction::locks`), admin, a collection's `gate`, queue, lane, a
+//! collection's `progress`, then `sealing`/`pending`/`table_work`; the sealer's lane is taken before the
+//! committer's, never after.
 
 pub mod acts;
 pub mod apply;

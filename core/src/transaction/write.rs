@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::RwLockReadGuard;
+
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::Slot;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LOCK_WAIT_MS_MAX};
 use crate::proof::{self, Hash, LeafKind};
 use crate::shard::Shard;
 use crate::shard::committer::Work;
@@ -14,7 +16,10 @@ use crate::shard::core::{CompiledSchema, Core};
 use crate::shard::entry::{BatchBuilder, NewRecord};
 use crate::shard::index::{self, Index, RecordKeys, record_keys};
 use crate::shard::state::{View, collection_not_found};
-use crate::transaction::locks::{KeyLocks, lock_of};
+use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, Wanted, lock_of};
+
+/// How often an operation that gives way to others begins again by itself.
+const ADMISSIONS_MAX: usize = 16;
 
 /// One document to insert, its key already settled.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,31 +92,53 @@ struct Prepared {
     commitment: Hash,
 }
 
+/// What was prepared for each of some items, and by which model.
+struct Ready {
+    model: Model,
+    items: Vec<Result<Prepared>>,
+}
+
+impl Ready {
+    /// Prepares items; defaults of the schema are filled into them.
+    fn of(shard: &Shard, core: &Core, items: &mut [Item]) -> Self {
+        let model = Model::of(core);
+        let mut salts = vec![[0u8; 16]; items.len()];
+        shard.env.host.random.fill(salts.as_flattened_mut());
+        let prepared = items.iter_mut().zip(salts);
+        let prepared = prepared.map(|(item, salt)| prepare(core, &model, item, salt)).collect();
+        Ready { model, items: prepared }
+    }
+
+    /// The locks of the items' keys and of their values in unique indexes.
+    fn locks(&self, core: &Core, items: &[Item]) -> Vec<u64> {
+        let mut locks: Vec<u64> =
+            items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
+        locks.extend(self.values(core).map(|(_, lock)| lock));
+        locks
+    }
+
+    /// The locks of the items' values in unique indexes.
+    fn values(&self, core: &Core) -> impl Iterator<Item = (&Index, u64)> {
+        let (id, indexes) = (core.id, self.model.indexes.iter());
+        indexes.filter(|index| index.unique).flat_map(move |index| {
+            let prepared = self.items.iter().flatten().flat_map(|prepared| &prepared.keys);
+            let keys = prepared.filter(|(of, _)| *of == index.id).flat_map(|(_, keys)| &keys.keys);
+            keys.map(move |key| (&**index, index::lock_of(id, index.id, key)))
+        })
+    }
+}
+
 /// Items checked, indexed and hashed, but not yet looked up: all of a batch's work that needs no
 /// lock, so that it can be done while the batch before is being committed.
 pub struct PreparedBatch {
     items: Vec<Item>,
-    prepared: Vec<Result<Prepared>>,
-    model: Model,
+    ready: Ready,
 }
 
 /// Prepares items for [`commit_batch`].
 pub fn prepare_batch(shard: &Shard, view: &View, mut items: Vec<Item>) -> PreparedBatch {
-    let core = &view.core;
-    let model = Model::of(core);
-    let prepared = prepare_all(shard, core, &model, &mut items);
-    PreparedBatch { items, prepared, model }
-}
-
-fn prepare_all(
-    shard: &Shard,
-    core: &Core,
-    model: &Model,
-    items: &mut [Item],
-) -> Vec<Result<Prepared>> {
-    let mut salts = vec![[0u8; 16]; items.len()];
-    shard.env.host.random.fill(salts.as_flattened_mut());
-    items.iter_mut().zip(salts).map(|(item, salt)| prepare(core, model, item, salt)).collect()
+    let ready = Ready::of(shard, &view.core, &mut items);
+    PreparedBatch { items, ready }
 }
 
 /// Inserts prepared items into the collection of `view` as one atomic batch. Refused items are
@@ -119,25 +146,23 @@ fn prepare_all(
 /// batch out. `None` if nothing was written. Gives the items back, defaults of the schema filled in.
 pub fn commit_batch(
     shard: &Shard,
-    locks: &KeyLocks,
+    locks: &LockManager,
     view: &View,
     batch: PreparedBatch,
     on_error: OnError,
 ) -> Result<(Option<Written>, Vec<Rejected>, Vec<Item>)> {
-    let PreparedBatch { mut items, mut prepared, mut model } = batch;
+    let PreparedBatch { mut items, mut ready } = batch;
     if items.len() > BATCH_RECORDS_MAX {
         let found = items.len() as u64;
         return Err(Error::too_large("records of a batch", found, BATCH_RECORDS_MAX as u64));
     }
     shard.throttle()?;
     let core = &view.core;
-    let gate = core.gate.read();
-    if !model.is_current(core) {
-        model = Model::of(core);
-        prepared = prepare_all(shard, core, &model, &mut items);
-    }
+    let name = &view.descriptor.name;
+    let admission = Admission { shard, core, name, replaces: false };
+    let admitted = admission.admit(locks, &mut items, &mut ready)?;
+    let Ready { model, items: prepared } = ready;
     let indexes = &model.indexes;
-    let guard = locks.acquire(locks_of(core, indexes, &items, &prepared));
     let state = shard.snapshot();
     let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     let mut batch = BatchBuilder::new(None);
@@ -186,7 +211,7 @@ pub fn commit_batch(
         return Ok((None, rejected, items));
     }
     let committed = shard.commit(Work::Write(batch.finish()))?;
-    drop((guard, gate));
+    drop(admitted);
     let first_seq = committed.first_seqs[0];
     let written = Written { first_seq, count, revision: 1, time_us: committed.time_us };
     Ok((Some(written), rejected, items))
@@ -196,18 +221,19 @@ pub fn commit_batch(
 /// revision is that one (0: the key must not exist). Defaults of the schema are filled into the item.
 pub fn put_one(
     shard: &Shard,
-    locks: &KeyLocks,
+    locks: &LockManager,
     view: &View,
     item: &mut Item,
     expect: Option<u64>,
 ) -> Result<Written> {
     shard.throttle()?;
     let core = &view.core;
-    let gate = core.gate.read();
-    let model = Model::of(core);
+    let mut ready = Ready::of(shard, core, std::slice::from_mut(item));
+    let name = &view.descriptor.name;
+    let admission = Admission { shard, core, name, replaces: true };
+    let admitted = admission.admit(locks, std::slice::from_mut(item), &mut ready)?;
+    let Ready { model, items: prepared } = ready;
     let indexes = &model.indexes;
-    let prepared = prepare_all(shard, core, &model, std::slice::from_mut(item));
-    let guard = locks.acquire(locks_of(core, indexes, std::slice::from_ref(item), &prepared));
     let prepared = prepared.into_iter().next().expect("one item was prepared")?;
     let state = shard.snapshot();
     let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
@@ -246,7 +272,7 @@ pub fn put_one(
         batch.index_keys(prepared.keys);
     }
     let committed = shard.commit(Work::Write(batch.finish()))?;
-    drop((guard, gate));
+    drop(admitted);
     Ok(Written {
         first_seq: committed.first_seqs[0],
         count: 1,
@@ -276,23 +302,134 @@ fn of_key(key: &str, error: Error) -> Error {
     Error::new(error.code(), format!("key {key:?}: {}", error.detail())).with_errors(errors)
 }
 
-/// The locks of the items' keys and of their values in unique indexes.
-fn locks_of(
-    core: &Core,
-    indexes: &[Arc<Index>],
-    items: &[Item],
-    prepared: &[Result<Prepared>],
-) -> Vec<u64> {
-    let mut locks: Vec<u64> =
-        items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
-    for index in indexes.iter().filter(|index| index.unique) {
-        for prepared in prepared.iter().flatten() {
-            let keys = prepared.keys.iter().filter(|(id, _)| *id == index.id);
-            let keys = keys.flat_map(|(_, keys)| &keys.keys);
-            locks.extend(keys.map(|key| index::lock_of(core.id, index.id, key)));
+/// What an operation holds from evaluation to acknowledgement. The gate goes first: whoever wakes
+/// for a lock finds it open.
+struct Admitted<'a> {
+    _gate: RwLockReadGuard<'a, ()>,
+    _owner: Owner,
+}
+
+/// How an operation comes to write into a collection.
+struct Admission<'a> {
+    shard: &'a Shard,
+    core: &'a Core,
+    /// The collection's name.
+    name: &'a str,
+    /// Whether it may append a revision to a key, so that another document leaves its place.
+    replaces: bool,
+}
+
+impl<'a> Admission<'a> {
+    /// Admits the writing of `items`: their locks, then the gate, then a look whether they were
+    /// prepared for what the collection still asks, then nobody's predicate over them. An operation
+    /// that must give way to break a cycle of waits has done nothing yet, so it begins again by
+    /// itself.
+    fn admit(
+        &self,
+        locks: &LockManager,
+        items: &mut [Item],
+        ready: &mut Ready,
+    ) -> Result<Admitted<'a>> {
+        let deadline = locks.deadline_in_ms(LOCK_WAIT_MS_MAX);
+        let mut owner = locks.begin();
+        let mut admissions = 1;
+        loop {
+            match self.enter(&mut owner, items, ready, deadline) {
+                Ok(Some(gate)) => return Ok(Admitted { _gate: gate, _owner: owner }),
+                Ok(None) => {
+                    owner.restart();
+                    *ready = Ready::of(self.shard, self.core, items);
+                }
+                Err(error) if error.code() == Code::Deadlock && admissions < ADMISSIONS_MAX => {
+                    admissions += 1;
+                    owner.restart();
+                }
+                Err(error) => match owner.missed() {
+                    Some(wanted) => return Err(error.note(self.told(wanted, items, ready))),
+                    None => return Err(error),
+                },
+            }
         }
     }
-    locks
+
+    /// What it did not get, by the names of its own document: what others hold is not told.
+    fn told(&self, wanted: &Wanted, items: &[Item], ready: &Ready) -> String {
+        let (name, id) = (self.name, self.core.id);
+        let key = match wanted {
+            Wanted::Lock(lock) => {
+                let item = items.iter().find(|item| lock_of(id, item.key.as_bytes()) == *lock);
+                item.map(|item| item.key.as_str())
+            }
+            Wanted::Write(_, key) => std::str::from_utf8(key).ok(),
+            Wanted::Scan(_) => None,
+        };
+        if let Some(key) = key {
+            return format!("it writes key {key:?} of collection {name:?}");
+        }
+        let index = self.unique_index(wanted, ready).map(|index| &index.name);
+        match index {
+            Some(index) => {
+                format!("it writes a value of unique index {index:?} of collection {name:?}")
+            }
+            None => format!("it writes into collection {name:?}"),
+        }
+    }
+
+    /// The unique index one of whose values a lock stands for.
+    fn unique_index<'r>(&self, wanted: &Wanted, ready: &'r Ready) -> Option<&'r Index> {
+        let Wanted::Lock(lock) = wanted else { return None };
+        let values = ready.values(self.core).find(|(_, value)| value == lock);
+        values.map(|(index, _)| index)
+    }
+
+    /// One attempt; `None` if the collection's schema or indexes were changed since the items were
+    /// prepared: then other locks may be needed, and none is waited for while the gate is held.
+    fn enter(
+        &self,
+        owner: &mut Owner,
+        items: &[Item],
+        ready: &Ready,
+        deadline: Deadline,
+    ) -> Result<Option<RwLockReadGuard<'a, ()>>> {
+        let core = self.core;
+        owner.lock_all(ready.locks(core, items), Mode::Exclusive, deadline)?;
+        loop {
+            let gate = core.gate.read();
+            if !ready.model.is_current(core) {
+                return Ok(None);
+            }
+            if !owner.may_be_covered(core.id) {
+                return Ok(Some(gate));
+            }
+            let accepted = items.iter().zip(&ready.items).filter(|(_, prepared)| prepared.is_ok());
+            let accepted: Vec<&Item> = accepted.map(|(item, _)| item).collect();
+            let replaced = self.replaced(&accepted)?;
+            let entering = accepted.iter().map(|item| (item.key.as_bytes(), &item.document));
+            let leaving = replaced.iter().map(|(key, document)| (*key, document));
+            match owner.check_writes(core.id, entering.chain(leaving)) {
+                Ok(()) => return Ok(Some(gate)),
+                Err(blocked) => {
+                    drop(gate);
+                    owner.wait_for(blocked, deadline)?;
+                }
+            }
+        }
+    }
+
+    /// The documents that `items` put out of their place, by key.
+    fn replaced<'i>(&self, items: &[&'i Item]) -> Result<Vec<(&'i [u8], Document)>> {
+        let state = self.shard.snapshot();
+        let view = state.live(self.core.id).filter(|_| self.replaces);
+        let mut replaced = Vec::new();
+        let (Some(view), core) = (view, self.core) else { return Ok(replaced) };
+        for key in items.iter().map(|item| item.key.as_bytes()) {
+            let Some(hit) = core.newest(key, view.end_seq)? else { continue };
+            if let Slot::Live { body, .. } = core.read(hit.seq)?.slot {
+                replaced.push((key, Document::from_trusted(body)));
+            }
+        }
+        Ok(replaced)
+    }
 }
 
 /// What a batch holds already.

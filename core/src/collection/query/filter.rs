@@ -120,6 +120,12 @@ impl Filter {
         self.targets_any(|target| target.field().is_some())
     }
 
+    /// Whether the sequence number or the commit time is asked for: what a record to come has not
+    /// got yet.
+    pub fn needs_place(&self) -> bool {
+        self.targets_any(|target| matches!(target, Target::Seq | Target::Time))
+    }
+
     /// Whether only sequence numbers and fields that `covers` names are asked for.
     pub(super) fn decided_by(&self, covers: impl Fn(&FieldPath) -> bool) -> bool {
         !self.targets_any(|target| match target {
