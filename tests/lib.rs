@@ -1,5 +1,6 @@
 //! The suites that cross crates, and what they share. Each integration test of this package is a
-//! claim about the whole engine; the room [`simulation`] is where most of them are tried.
+//! claim about the whole engine; the room [`simulation`] is where most of them are tried, and the room
+//! [`history`] judges what concurrent transactions saw.
 //!
 //! | suite | claim |
 //! |---|---|
@@ -9,6 +10,7 @@
 //! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
 //! | `kill` (in `cli/tests`) | kill -9 of the real command loses nothing acknowledged |
 //! | `golden` | databases written by released formats open for ever |
+//! | `checker` | the judge of histories finds every anomaly it knows of, and no other |
 //! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
@@ -19,6 +21,7 @@
 //! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
 //! (`core/bugs.txt`), and each must make its suite fail.
 
+pub mod history;
 pub mod simulation;
 
 /// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has
