@@ -1,24 +1,31 @@
 //! Who must come before whom, and why: the direct serialization graph over the transactions that
-//! count as committed, with an edge for real time where that is told.
+//! count as committed, with edges for real time where that is told.
+//!
+//! Its first nodes are the transactions. Behind them come nodes that only lead on, so that one who
+//! precedes many others needs few edges: a chain of moments for real time, and a tree over the
+//! records that enter what a predicate selects (`selection.rs`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use super::versions::{Chain, Versions, foreign};
-use super::{End, History, Op, Predicate, Report};
+use super::selection::Selections;
+use super::versions::{Chain, Version, Versions, foreign};
+use super::{End, History, Op, Report};
 
 /// Why one transaction comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Class {
     /// It wrote what the other wrote over.
     WriteWrite,
-    /// It wrote what the other read.
+    /// It wrote what the other read, or what let a predicate of the other miss a record.
     WriteRead,
     /// It read what the other wrote over.
     ReadWrite,
-    /// It selected by a predicate what the other's write adds to or takes from.
+    /// Its predicate missed a record that is selected for what the other wrote.
     PredicateReadWrite,
     /// It had ended before the other began.
     RealTime,
+    /// No reason of its own: it goes on from a node that is no transaction.
+    Onward,
 }
 
 impl Class {
@@ -28,34 +35,82 @@ impl Class {
     }
 }
 
-/// What an edge is about: a key, what was there before, what after.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reason<'h> {
-    key: &'h str,
-    before: Option<i64>,
-    after: Option<i64>,
+/// How a key was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum How<'h> {
+    /// By name.
+    #[default]
+    Key,
+    /// The predicate of this description selected it.
+    Selected(&'h str),
+    /// The predicate of this description did not.
+    Missed(&'h str),
 }
 
-type Edges<'h> = BTreeMap<(usize, Class), Reason<'h>>;
+/// What an edge is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reason<'h> {
+    /// The key.
+    pub key: &'h str,
+    /// The version before: that which was read, or written over.
+    pub before: Option<Version>,
+    /// The version after: that which was written.
+    pub after: Option<Version>,
+    /// Which operation of the reader it was.
+    pub op: usize,
+    /// How it read.
+    pub how: How<'h>,
+}
 
-/// The graph; nodes are indexes of transactions.
-#[derive(Debug, Default)]
+/// Goes from one node to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge<'h> {
+    /// Where it leads to.
+    pub to: usize,
+    /// Why, in a word.
+    pub class: Class,
+    /// Whether it holds only if the order of real time is promised.
+    pub timed: bool,
+    /// Why, in full.
+    pub reason: Reason<'h>,
+}
+
+/// The graph; nodes are indexes of transactions and, from `transactions` on, nodes that lead on.
+#[derive(Debug)]
 pub(super) struct Graph<'h> {
-    edges: Vec<Edges<'h>>,
+    /// How many nodes are transactions.
+    pub transactions: usize,
+    edges: Vec<Vec<Edge<'h>>>,
+    /// The last version each transaction wrote of each key, registers and lists apart.
+    wrote: HashMap<(usize, &'h str, bool), Version>,
+    /// What each predicate selects.
+    pub selections: Selections<'h>,
 }
 
 impl<'h> Graph<'h> {
     pub fn of(history: &'h History, versions: &Versions<'h>, report: &mut Report) -> Self {
-        let mut graph = Graph { edges: vec![Edges::new(); history.transactions.len()] };
+        let transactions = history.transactions.len();
+        let mut graph = Graph {
+            transactions,
+            edges: vec![Vec::new(); transactions],
+            wrote: HashMap::new(),
+            selections: Selections::default(),
+        };
         for (&key, chain) in versions.registers.iter().chain(&versions.lists) {
             graph.overwrites(key, chain);
         }
+        let mut selections = Selections::default();
         for (index, transaction) in history.transactions.iter().enumerate() {
             if versions.committed[index] {
-                graph.reads(index, &transaction.ops, versions, report);
+                graph.reads(index, &transaction.ops, versions);
+                let doubts = selections.reads(&mut graph, history, versions, index);
+                report.undecided += doubts.undecided;
+                report.timed += doubts.timed;
             }
         }
-        report.edges = graph.edges.iter().map(Edges::len).sum();
+        graph.selections = selections;
+        let all = graph.edges.iter().flatten();
+        report.edges = all.filter(|edge| edge.class != Class::Onward).count();
         graph.real_time(history, versions);
         graph
     }
@@ -65,63 +120,51 @@ impl<'h> Graph<'h> {
         self.edges.len()
     }
 
-    /// Where the edges of a node lead to, in ascending order.
-    pub fn from(&self, node: usize) -> impl Iterator<Item = (usize, Class)> + '_ {
-        self.edges[node].keys().copied()
+    /// The edges of a node.
+    pub fn from(&self, node: usize) -> &[Edge<'h>] {
+        &self.edges[node]
     }
 
-    /// An edge in words.
-    pub fn explain(&self, history: &History, from: usize, to: usize, class: Class) -> String {
-        let [left, right] = [from, to].map(|node| history.transactions[node].id);
-        let Reason { key, before, after } =
-            self.edges[from].get(&(to, class)).copied().unwrap_or_default();
-        let told = |value: Option<i64>| value.map_or("nothing".to_owned(), |v| v.to_string());
-        let (before, after) = (told(before), told(after));
-        match class {
-            Class::WriteWrite => {
-                format!("T{left} -ww-> T{right}: {key} was {before}, then {after}")
-            }
-            Class::WriteRead => format!("T{left} -wr-> T{right}: T{right} read {key}={before}"),
-            Class::ReadWrite => format!(
-                "T{left} -rw-> T{right}: T{left} read {before} of {key}, T{right} wrote {after} next"
-            ),
-            Class::PredicateReadWrite => format!(
-                "T{left} -rw-> T{right}: a predicate of T{left} did not select {key}, T{right} wrote \
-                 {after}, which it selects"
-            ),
-            Class::RealTime => {
-                format!("T{left} -rt-> T{right}: T{left} had ended before T{right} began")
-            }
+    /// The last version of a key, register or list, that a transaction wrote.
+    pub fn wrote(&self, by: usize, key: &'h str, list: bool) -> Option<Version> {
+        self.wrote.get(&(by, key, list)).copied()
+    }
+
+    /// Adds an edge; none leads a transaction to itself.
+    pub fn add(&mut self, from: usize, edge: Edge<'h>) {
+        if from != edge.to {
+            self.edges[from].push(edge);
         }
     }
 
-    fn add(&mut self, from: usize, to: usize, class: Class, reason: Reason<'h>) {
-        if from != to {
-            self.edges[from].entry((to, class)).or_insert(reason);
-        }
+    /// Makes `count` nodes that lead on, and tells the first.
+    pub fn lead_on(&mut self, count: usize) -> usize {
+        let first = self.edges.len();
+        self.edges.resize(first + count, Vec::new());
+        first
     }
 
     fn overwrites(&mut self, key: &'h str, chain: &Chain) {
+        for version in chain.versions.iter().chain(&chain.loose) {
+            self.wrote.insert((version.by, key, version.number.is_none()), *version);
+        }
         let pairs = chain.versions.windows(2).map(|pair| (pair[0], pair[1]));
         let last = chain.versions.last();
         let loose = chain.loose.iter().filter_map(|loose| Some((*last?, *loose)));
         for (before, after) in pairs.chain(loose) {
-            let reason = Reason { key, before: Some(before.value), after: Some(after.value) };
-            self.add(before.by, after.by, Class::WriteWrite, reason);
+            let (before_, after_) = (Some(before), Some(after));
+            let reason = Reason { key, before: before_, after: after_, ..Reason::default() };
+            let class = Class::WriteWrite;
+            self.add(before.by, Edge { to: after.by, class, timed: false, reason });
         }
     }
 
-    fn reads(
-        &mut self,
-        reader: usize,
-        ops: &'h [Op],
-        versions: &Versions<'h>,
-        report: &mut Report,
-    ) {
+    /// What was read by name.
+    fn reads(&mut self, reader: usize, ops: &'h [Op], versions: &Versions<'h>) {
         let mut own: HashSet<&str> = HashSet::new();
         let mut own_elements: HashMap<&str, Vec<i64>> = HashMap::new();
-        for op in ops {
-            match op {
+        for (op, done) in ops.iter().enumerate() {
+            match done {
                 Op::Write { key, .. } => {
                     own.insert(key);
                 }
@@ -130,126 +173,77 @@ impl<'h> Graph<'h> {
                 }
                 Op::Read { key, seen } if !own.contains(key.as_str()) => {
                     let chain = versions.registers.get(key.as_str());
-                    self.read(reader, key, chain, seen.map(|seen| seen.value));
+                    let reason = Reason { key, op, ..Reason::default() };
+                    self.read(reader, chain, seen.map(|seen| seen.value), reason);
                 }
-                Op::Read { .. } => {}
                 Op::ReadList { key, elements } => {
                     let own = own_elements.get(key.as_str()).map_or(&[][..], Vec::as_slice);
                     let newest = foreign(elements, own).last().copied();
-                    self.read(reader, key, versions.lists.get(key.as_str()), newest);
+                    let reason = Reason { key, op, ..Reason::default() };
+                    self.read(reader, versions.lists.get(key.as_str()), newest, reason);
                 }
-                Op::ReadWhere { predicate, matched, unmatched } => {
-                    let told: HashMap<&str, (i64, bool)> = matched
-                        .iter()
-                        .map(|(key, seen)| (key.as_str(), (seen.value, true)))
-                        .chain(unmatched.iter().map(|(key, seen)| (&**key, (seen.value, false))))
-                        .collect();
-                    for (&key, chain) in &versions.registers {
-                        if !predicate.looks_at(key) || own.contains(key) {
-                            continue;
-                        }
-                        match told.get(key) {
-                            Some((value, true)) => {
-                                self.read(reader, key, Some(chain), Some(*value));
-                            }
-                            told => {
-                                let value = told.map(|(value, _)| *value);
-                                let decided = self.miss(reader, key, chain, predicate, value);
-                                report.undecided += usize::from(!decided);
-                            }
-                        }
-                    }
-                }
+                Op::Read { .. } | Op::ReadWhere { .. } => {}
             }
         }
     }
 
-    /// A read by key that saw `value`, or nothing.
-    fn read(&mut self, reader: usize, key: &'h str, chain: Option<&Chain>, value: Option<i64>) {
+    /// A read that saw `value`, or nothing.
+    pub fn read(
+        &mut self,
+        reader: usize,
+        chain: Option<&Chain>,
+        value: Option<i64>,
+        reason: Reason<'h>,
+    ) {
         let Some(chain) = chain else { return };
-        let place = value.map_or(Some(0), |value| chain.place(value));
         // What has no place was rolled back or never written, and is told elsewhere.
-        let Some(place) = place else { return };
-        if let Some(seen) = place.checked_sub(1).map(|place| chain.versions[place]) {
-            self.add(seen.by, reader, Class::WriteRead, Reason { key, before: value, after: None });
+        let Some(place) = value.map_or(Some(0), |value| chain.place(value)) else { return };
+        let before = chain.at(place);
+        let reason = Reason { before, ..reason };
+        if let Some(seen) = before {
+            let class = Class::WriteRead;
+            self.add(seen.by, Edge { to: reader, class, timed: false, reason });
         }
         let next = match chain.versions.get(place) {
             Some(next) => std::slice::from_ref(next),
             None => &chain.loose[..],
         };
         for next in next {
-            let reason = Reason { key, before: value, after: Some(next.value) };
-            self.add(reader, next.by, Class::ReadWrite, reason);
+            let reason = Reason { after: Some(*next), ..reason };
+            let class = Class::ReadWrite;
+            self.add(reader, Edge { to: next.by, class, timed: false, reason });
         }
     }
 
-    /// A register that a predicate looked at and did not select, seen as `value` if that is known.
-    /// Places with versions that do not match form runs; which of a run was seen makes no
-    /// difference, which run does. False if that cannot be told.
-    fn miss(
-        &mut self,
-        reader: usize,
-        key: &'h str,
-        chain: &Chain,
-        predicate: &Predicate,
-        value: Option<i64>,
-    ) -> bool {
-        let matches = |place: usize| match place.checked_sub(1) {
-            Some(place) => predicate.selects(chain.versions[place].value),
-            None => false,
-        };
-        let places = 0..=chain.versions.len();
-        let begins = |place: &usize| !matches(*place) && (*place == 0 || matches(*place - 1));
-        let runs: Vec<usize> = places.clone().filter(begins).collect();
-        let told = value.and_then(|value| chain.place(value)).filter(|place| !matches(*place));
-        let begin = match (value, told) {
-            (Some(_), Some(told)) => runs.iter().rfind(|begin| **begin <= told),
-            (Some(_), None) => None,
-            (None, _) => runs.first().filter(|_| runs.len() == 1),
-        };
-        let Some(begin) = begin.copied() else { return false };
-        if let Some(seen) = begin.checked_sub(1).map(|place| chain.versions[place]) {
-            // A run that its reader begins itself, later on, was seen too early: then it read of
-            // whoever wrote the version told, which comes after its own.
-            let told = told.and_then(|place| chain.versions.get(place - 1)).copied();
-            let seen = told.filter(|_| seen.by == reader).unwrap_or(seen);
-            let reason = Reason { key, before: Some(seen.value), after: None };
-            self.add(seen.by, reader, Class::WriteRead, reason);
-        }
-        if let Some(next) = places.skip(begin).find(|place| matches(*place)) {
-            let next = chain.versions[next - 1];
-            let reason = Reason { key, before: None, after: Some(next.value) };
-            self.add(reader, next.by, Class::PredicateReadWrite, reason);
-        }
-        true
-    }
-
-    /// An edge from each transaction to those that began after its end, but for those that follow
-    /// from others.
+    /// Leads each transaction to those that began after its end, by way of the moments of ends: each
+    /// leads to the next one, and to those that began before that. What began at the very moment of
+    /// an end is not after it.
     fn real_time(&mut self, history: &History, versions: &Versions<'_>) {
-        let mut moments: Vec<(u64, bool, usize)> = Vec::new();
-        for (index, transaction) in history.transactions.iter().enumerate() {
-            let Some((began, ended)) = transaction.span else { continue };
-            if !versions.committed[index] {
-                continue;
-            }
-            moments.push((began, false, index));
-            if transaction.end == End::Committed {
-                moments.push((ended, true, index));
+        let counted = |index: &usize| versions.committed[*index];
+        let spans: Vec<(usize, (u64, u64))> = (0..self.transactions)
+            .filter(counted)
+            .filter_map(|index| Some((index, history.transactions[index].time()?)))
+            .collect();
+        let acknowledged = |index: usize| history.transactions[index].end == End::Committed;
+        let ended = spans.iter().filter(|(index, _)| acknowledged(*index));
+        let mut ends: Vec<(u64, usize)> = ended.map(|(index, span)| (span.1, *index)).collect();
+        ends.sort_unstable();
+        let first = self.lead_on(ends.len());
+        let onward = |to| {
+            let reason = Reason::default();
+            Edge { to, class: Class::Onward, timed: true, reason }
+        };
+        for (place, (_, index)) in ends.iter().enumerate() {
+            let moment = first + place;
+            self.add(*index, Edge { class: Class::RealTime, ..onward(moment) });
+            if place + 1 < ends.len() {
+                self.add(moment, onward(moment + 1));
             }
         }
-        // At one and the same moment beginnings come first: then neither is before the other.
-        moments.sort_unstable();
-        let mut newest_ended: HashSet<usize> = HashSet::new();
-        for (_, is_end, index) in moments {
-            if is_end {
-                newest_ended
-                    .retain(|ended| !self.edges[*ended].contains_key(&(index, Class::RealTime)));
-                newest_ended.insert(index);
-            } else {
-                for ended in newest_ended.iter().copied().collect::<Vec<_>>() {
-                    self.add(ended, index, Class::RealTime, Reason::default());
-                }
+        for (index, (began, _)) in spans {
+            let before = ends.partition_point(|(ended, _)| *ended < began);
+            if let Some(place) = before.checked_sub(1) {
+                self.add(first + place, onward(index));
             }
         }
     }

@@ -33,12 +33,20 @@
 //! What is reported is so: no edge is guessed. What is not reported may still be, where observations
 //! were too few. The room uses nothing of the database, and its own judge is `tests/checker.rs`.
 
+mod components;
 mod cycles;
 mod graph;
+mod lost;
+mod names;
 pub mod notation;
+mod predicate;
+pub mod recorder;
 mod report;
+mod selection;
 mod versions;
 
+pub use predicate::Predicate;
+pub use recorder::{Found, Recorder, Recording};
 pub use report::{Anomaly, Kind, Report};
 
 /// A version of a register as a reader saw it.
@@ -48,32 +56,6 @@ pub struct Seen {
     pub value: i64,
     /// Its number in the order of its key's versions; the first is 1.
     pub version: u64,
-}
-
-/// A selection of registers: keys within a range, values within a range. An absent key matches
-/// nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Predicate {
-    /// First key.
-    pub from: String,
-    /// The key after the last one.
-    pub to: String,
-    /// Least value.
-    pub least: i64,
-    /// Greatest value.
-    pub greatest: i64,
-}
-
-impl Predicate {
-    /// Whether `key` is one it looks at.
-    pub fn looks_at(&self, key: &str) -> bool {
-        *self.from <= *key && *key < *self.to
-    }
-
-    /// Whether a value is one it selects.
-    pub fn selects(&self, value: i64) -> bool {
-        (self.least..=self.greatest).contains(&value)
-    }
 }
 
 /// What a transaction did.
@@ -136,6 +118,8 @@ pub enum End {
 pub struct Transaction {
     /// Its name in reports.
     pub id: u64,
+    /// Who ran it: one client that does one thing after the other.
+    pub process: u64,
     /// What it did, in order.
     pub ops: Vec<Op>,
     /// How it ended.
@@ -144,17 +128,26 @@ pub struct Transaction {
     pub span: Option<(u64, u64)>,
 }
 
+impl Transaction {
+    /// When it began and ended, if that can be.
+    fn time(&self) -> Option<(u64, u64)> {
+        self.span.filter(|(began, ended)| began <= ended)
+    }
+}
+
 /// What happened: transactions in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The transactions.
     pub transactions: Vec<Transaction>,
+    /// Operations left out, since what they saw could not be told.
+    pub unresolved: usize,
 }
 
 impl History {
     /// Judges the history.
     pub fn check(&self) -> Report {
-        let mut report = Report::default();
+        let mut report = Report { undecided: self.unresolved, ..Report::default() };
         let versions = versions::Versions::of(self, &mut report);
         let graph = graph::Graph::of(self, &versions, &mut report);
         cycles::search(self, &graph, &mut report);

@@ -32,6 +32,7 @@ impl History {
         for (moment, word) in (1..).zip(&words) {
             let transaction = open.entry(word.id).or_insert_with(|| Transaction {
                 id: word.id,
+                process: word.id,
                 ops: Vec::new(),
                 end: End::Unknown,
                 span: Some((moment, moment)),
@@ -47,7 +48,7 @@ impl History {
         }
         match open.keys().next() {
             Some(id) => Err(format!("T{id} has no end: write c{id}, a{id} or u{id}")),
-            None => Ok(History { transactions }),
+            None => Ok(History { transactions, unresolved: 0 }),
         }
     }
 
@@ -205,12 +206,12 @@ impl Word<'_> {
                 let (least, greatest) = values.split_once("..").ok_or_else(wrong)?;
                 let (matched, unmatched) = found.split_once(';').unwrap_or((found, ""));
                 Ok(Op::ReadWhere {
-                    predicate: Predicate {
-                        from: from.to_owned(),
-                        to: to.to_owned(),
-                        least: number(least, body)?,
-                        greatest: number(greatest, body)?,
-                    },
+                    predicate: Predicate::values(
+                        from,
+                        to,
+                        number(least, body)?,
+                        number(greatest, body)?,
+                    ),
                     matched: numbers.seen_list(matched)?,
                     unmatched: numbers.seen_list(unmatched)?,
                 })
@@ -236,8 +237,8 @@ impl fmt::Display for Transaction {
                     write!(f, "l{id}({key}={}) ", elements.join(","))?;
                 }
                 Op::ReadWhere { predicate, matched, unmatched } => {
-                    let Predicate { from, to, least, greatest } = predicate;
-                    write!(f, "q{id}({from}..{to} {least}..{greatest}: {}", shown_all(matched))?;
+                    let what = predicate.description();
+                    write!(f, "q{id}({what}: {}", shown_all(matched))?;
                     match unmatched.is_empty() {
                         true => write!(f, ") ")?,
                         false => write!(f, "; {}) ", shown_all(unmatched))?,

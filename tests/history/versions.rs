@@ -1,7 +1,7 @@
 //! The order in which each key changed, as far as it is known, and the reads that no order explains:
 //! contradictions, values from nowhere, aborted and intermediate reads, own writes not seen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{End, History, Kind, Op, Report, Seen};
 
@@ -12,6 +12,10 @@ pub(super) struct Version {
     pub by: usize,
     /// The value, or the element.
     pub value: i64,
+    /// The number the database gave it; elements have none.
+    pub number: Option<u64>,
+    /// How many versions there were with it.
+    pub place: usize,
 }
 
 /// What is known of one key. What a transaction itself wrote over is no version of its own: it
@@ -31,12 +35,16 @@ impl Chain {
         self.places.get(&value).copied()
     }
 
-    fn push(&mut self, version: Version) {
-        match self.versions.last_mut() {
-            Some(last) if last.by == version.by => *last = version,
-            _ => self.versions.push(version),
-        }
-        self.places.insert(version.value, self.versions.len());
+    /// The version at a place; at place 0 there is none.
+    pub fn at(&self, place: usize) -> Option<Version> {
+        self.versions.get(place.checked_sub(1)?).copied()
+    }
+
+    fn push(&mut self, by: usize, value: i64, number: Option<u64>) {
+        self.versions.pop_if(|last| last.by == by);
+        let place = self.versions.len() + 1;
+        self.versions.push(Version { by, value, number, place });
+        self.places.insert(value, place);
     }
 }
 
@@ -91,45 +99,41 @@ impl<'h> Versions<'h> {
         written: &Writers<'h>,
         report: &mut Report,
     ) {
-        let mut numbers: BTreeMap<&str, BTreeMap<u64, i64>> = BTreeMap::new();
-        let mut values: HashMap<(&str, i64), u64> = HashMap::new();
-        let mut note = |key: &'h str, seen: Seen, report: &mut Report| {
-            let number = *values.entry((key, seen.value)).or_insert(seen.version);
-            let value = *numbers.entry(key).or_default().entry(seen.version).or_insert(seen.value);
-            if (number, value) != (seen.version, seen.value) {
-                let reason = format!(
-                    "{key}={} is said to be version {} and version {number}, and that version to \
-                     be {value}",
-                    seen.value, seen.version
-                );
-                report.tell(Kind::Contradiction, Vec::new(), reason);
-            }
-        };
+        let mut numbers = Numbers::default();
         for (index, transaction) in history.transactions.iter().enumerate() {
             if !self.committed[index] {
                 continue;
             }
+            // Of its own versions a transaction knows the numbers for good only when it has ended.
+            let foreign = |key: &'h str, seen: &Seen| {
+                written.get(&(key, seen.value)).is_none_or(|written| written.by != index)
+            };
             for op in &transaction.ops {
                 match op {
                     Op::Write { key, value, version: Some(version) } => {
-                        note(key, Seen { value: *value, version: *version }, report);
+                        numbers.note(key, Seen { value: *value, version: *version }, report);
                     }
-                    Op::Read { key, seen: Some(seen) } => note(key, *seen, report),
+                    Op::Read { key, seen: Some(seen) } if foreign(key, seen) => {
+                        numbers.note(key, *seen, report);
+                    }
                     Op::ReadWhere { matched, unmatched, .. } => {
                         for (key, seen) in matched.iter().chain(unmatched) {
-                            note(key, *seen, report);
+                            if foreign(key, seen) {
+                                numbers.note(key, *seen, report);
+                            }
                         }
                     }
                     _ => {}
                 }
             }
         }
-        for (key, numbers) in numbers {
+        numbers.tell_gaps(history, report);
+        for (key, numbers) in numbers.values {
             let chain = self.registers.entry(key).or_default();
-            for value in numbers.into_values() {
+            for (number, value) in numbers {
                 let by = written.get(&(key, value)).map(|written| written.by);
                 if let Some(by) = by.filter(|by| self.committed[*by]) {
-                    chain.push(Version { by, value });
+                    chain.push(by, value, Some(number));
                 }
             }
         }
@@ -171,7 +175,7 @@ impl<'h> Versions<'h> {
             for element in elements {
                 let by = appended.get(&(key, *element)).map(|written| written.by);
                 if let Some(by) = by.filter(|by| self.committed[*by]) {
-                    chain.push(Version { by, value: *element });
+                    chain.push(by, *element, None);
                 }
             }
         }
@@ -180,8 +184,59 @@ impl<'h> Versions<'h> {
                 let Op::Append { key, element } = op else { continue };
                 let chain = self.lists.entry(key).or_default();
                 if self.committed[index] && chain.place(*element).is_none() {
-                    chain.loose.push(Version { by: index, value: *element });
+                    let place = chain.versions.len() + 1;
+                    let version = Version { by: index, value: *element, number: None, place };
+                    chain.loose.push(version);
                 }
+            }
+        }
+    }
+}
+
+/// Which value each version of each register is.
+#[derive(Default)]
+struct Numbers<'h> {
+    values: BTreeMap<&'h str, BTreeMap<u64, i64>>,
+    numbers: HashMap<(&'h str, i64), u64>,
+}
+
+impl<'h> Numbers<'h> {
+    fn note(&mut self, key: &'h str, seen: Seen, report: &mut Report) {
+        let Seen { value, version } = seen;
+        let number = *self.numbers.entry((key, value)).or_insert(version);
+        if number != version {
+            let reason = format!("{key}={value} is said to be version {version} and {number}");
+            report.tell(Kind::Contradiction, Vec::new(), reason);
+            return;
+        }
+        let known = *self.values.entry(key).or_default().entry(version).or_insert(value);
+        if known != value {
+            let reason = format!("version {version} of {key} is said to be {value} and {known}");
+            report.tell(Kind::Contradiction, Vec::new(), reason);
+        }
+    }
+
+    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of somebody
+    /// who was not told its number.
+    fn tell_gaps(&self, history: &History, report: &mut Report) {
+        let mut spare: HashMap<&str, usize> = HashMap::new();
+        let candidates = history.transactions.iter().filter(|one| one.end != End::Aborted);
+        for op in candidates.flat_map(|transaction| &transaction.ops) {
+            if let Op::Write { key, value, .. } = op
+                && !self.numbers.contains_key(&(key.as_str(), *value))
+            {
+                *spare.entry(key).or_default() += 1;
+            }
+        }
+        for (key, values) in &self.values {
+            let newest = values.keys().next_back().copied().unwrap_or(0);
+            let known = values.range(1..).count() as u64;
+            let spare = spare.get(key).copied().unwrap_or(0) as u64;
+            if newest - known > spare {
+                let missing = (1..).find(|number| !values.contains_key(number)).unwrap_or(0);
+                let reason =
+                    format!("{key} has a version {newest}, and nobody wrote version {missing}");
+                report.tell(Kind::Unwritten, Vec::new(), reason);
             }
         }
     }
@@ -293,18 +348,25 @@ impl<'h> Reader<'_, 'h> {
                             None => self.foreign(key, seen.value, true, written),
                         }
                     }
-                    let is_right = |(key, seen): &&(String, Seen)| {
-                        predicate.looks_at(key) && predicate.selects(seen.value)
+                    let is_right =
+                        |(key, seen): &&(String, Seen)| predicate.selects(key, seen.value);
+                    let is_wrong = |found: &&(String, Seen)| {
+                        written.contains_key(&(&*found.0, found.1.value)) && !is_right(found)
                     };
-                    let wrong = matched.iter().find(|found| !is_right(found));
+                    let wrong = matched.iter().find(is_wrong);
                     let wrong = wrong.or_else(|| unmatched.iter().find(is_right));
                     if let Some((key, seen)) = wrong {
                         let what = format!("{key}={} on the wrong side of a predicate", seen.value);
                         self.tell(Kind::Contradiction, &[], &what);
                     }
+                    let mut selected = HashSet::new();
+                    if let Some((key, _)) = matched.iter().find(|(key, _)| !selected.insert(&**key))
+                    {
+                        let what = format!("{key} twice by one predicate");
+                        self.tell(Kind::Contradiction, &[], &what);
+                    }
                     for (key, value) in &own {
-                        let selected = matched.iter().any(|(found, _)| found == key);
-                        if predicate.looks_at(key) && predicate.selects(*value) && !selected {
+                        if predicate.selects(key, *value) && !selected.contains(key) {
                             let what = format!("no {key} by a predicate after it wrote {value}");
                             self.tell(Kind::Internal, &[], &what);
                         }
