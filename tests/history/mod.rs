@@ -149,6 +149,7 @@ impl History {
     pub fn check(&self) -> Report {
         let mut report = Report { undecided: self.unresolved, ..Report::default() };
         let versions = versions::Versions::of(self, &mut report);
+        lost::unseen(self, &versions, &mut report);
         let graph = graph::Graph::of(self, &versions, &mut report);
         cycles::search(self, &graph, &mut report);
         report.anomalies.sort_by_key(|found| (found.realtime, found.kind));

@@ -15,7 +15,7 @@
 //! give, and these are told.
 
 use super::cycles::{Cycle, Step};
-use super::graph::{Class, Graph, How, Reason};
+use super::graph::{Class, Edge, Graph, How, Reason};
 use super::versions::Version;
 use super::{History, Kind};
 
@@ -50,9 +50,12 @@ fn one<'h>(history: &'h History, graph: &Graph<'h>, cycle: &mut Cycle<'h>) -> Ki
         return Kind::P4;
     }
     let [first, .., last] = &mut cycle[..] else { return Kind::GSingle };
-    let into = reasons(graph, last).into_iter().filter(|_| last.edge.class == Class::WriteRead);
-    let into: Vec<Reason<'h>> = into.collect();
+    // Whoever it came after by a write, it may have read of too.
+    let class = Class::WriteRead;
+    let seen = Step { edge: Edge { class, ..last.edge }, ..*last };
+    let into = reasons(graph, &seen);
     let mut out = reasons(graph, first);
+    out.push(first.edge.reason);
     if first.edge.class == Class::PredicateReadWrite {
         let mut keys: Vec<&str> = into.iter().map(|seen| seen.key).collect();
         keys.push(first.edge.reason.key);
@@ -65,6 +68,7 @@ fn one<'h>(history: &'h History, graph: &Graph<'h>, cycle: &mut Cycle<'h>) -> Ki
     for (kind, fits) in [(Kind::PMP, disagree as fn(&_, &_) -> bool), (Kind::OTV, vanishes)] {
         if let Some((out, into)) = pairs().find(|(out, into)| fits(out, into)) {
             (first.edge.reason, last.edge.reason) = (*out, *into);
+            last.edge.class = class;
             return kind;
         }
     }
@@ -85,17 +89,13 @@ fn vanishes(out: &Reason<'_>, into: &Reason<'_>) -> bool {
     into.op < out.op
 }
 
-/// The reasons of all edges beside that of a step.
+/// The reasons of all edges beside that of a step. If that leads on by other nodes there are none.
 fn reasons<'h>(graph: &Graph<'h>, step: &Step<'h>) -> Vec<Reason<'h>> {
     let Step { from, edge } = step;
     let beside = graph.from(*from).iter();
     let beside = beside
         .filter(|other| (other.to, other.class, other.timed) == (edge.to, edge.class, edge.timed));
-    let mut reasons: Vec<Reason<'h>> = beside.map(|edge| edge.reason).collect();
-    if reasons.is_empty() {
-        reasons.push(edge.reason);
-    }
-    reasons
+    beside.map(|edge| edge.reason).collect()
 }
 
 /// Whether all edges may be about one key, none of them a read of what another wrote; if so they

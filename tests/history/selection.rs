@@ -9,12 +9,16 @@
 //! several runs. Then, in this order, the version told decides; what the same transaction read of the
 //! key otherwise; that it wrote the key itself, and so after which version; and real time. If none does,
 //! the key is undecided, and nothing is concluded.
+//!
+//! A write that was never answered may have happened: where versions are missing, or after the last
+//! one. If it is not selected, it may be a run of its own there, and a reader that saw it is the only
+//! one to tell.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 
 use super::graph::{Class, Edge, Graph, How, Reason};
-use super::versions::{Chain, Version, Versions};
+use super::versions::{Chain, Gap, Spare, Version, Versions};
 use super::{End, History, Op, Predicate, Seen};
 
 /// What all predicates select, by their descriptions.
@@ -39,11 +43,13 @@ struct Selection<'h> {
 /// Versions in succession, none of them selected.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// The first of them; 0 is absence.
-    begin: usize,
-    /// The one selected after them.
+    begin: Spot,
+    /// The place of the version selected after them.
     next: Option<usize>,
 }
+
+/// Where in the order of a key's versions: at a place, or among versions that nobody told after it.
+type Spot = (usize, bool);
 
 /// Keys a predicate missed, and which version of them it saw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,21 +63,31 @@ pub(super) struct Doubts {
 /// Which run was seen, and whether that was concluded from real time.
 type Choice = (Run, bool);
 
-fn runs(predicate: &Predicate, key: &str, chain: &Chain) -> Vec<Run> {
-    let mut runs = vec![Run { begin: 0, next: None }];
-    let mut is_open = true;
-    for (place, version) in (1..).zip(&chain.versions) {
-        let selected = predicate.selects(key, version.value);
-        if selected && is_open {
-            if let Some(run) = runs.last_mut() {
-                run.next = Some(place);
-            }
-        } else if !selected && !is_open {
-            runs.push(Run { begin: place, next: None });
-        }
-        is_open = !selected;
+/// The runs of a key of which some version is selected.
+fn runs(predicate: &Predicate, key: &str, chain: &Chain, spare: &[Spare]) -> Option<Vec<Run>> {
+    let selects = |value: i64| predicate.selects(key, value);
+    if !chain.versions.iter().any(|version| selects(version.value)) {
+        return None;
     }
-    runs
+    let may_hide = spare.iter().any(|spare| !selects(spare.value));
+    let mut runs = vec![Run { begin: (0, false), next: None }];
+    let mut is_open = true;
+    for version in &chain.versions {
+        if version.gap != Gap::No && may_hide && !is_open {
+            runs.push(Run { begin: (version.place - 1, true), next: None });
+            is_open = true;
+        }
+        match (selects(version.value), is_open, runs.last_mut()) {
+            (true, true, Some(run)) => run.next = Some(version.place),
+            (false, false, _) => runs.push(Run { begin: (version.place, false), next: None }),
+            _ => {}
+        }
+        is_open = !selects(version.value);
+    }
+    if may_hide && !is_open {
+        runs.push(Run { begin: (chain.versions.len(), true), next: None });
+    }
+    Some(runs)
 }
 
 impl<'h> Selection<'h> {
@@ -83,9 +99,9 @@ impl<'h> Selection<'h> {
         }
         let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         for (&key, chain) in versions.registers.range::<str, _>(bounds) {
-            let runs = runs(predicate, key, chain);
+            let spare = versions.spare.get(key).map_or(&[][..], Vec::as_slice);
+            let Some(runs) = runs(predicate, key, chain, spare) else { continue };
             match (&runs[..], runs[0].next.and_then(|next| chain.at(next))) {
-                ([_], None) => {}
                 ([_], Some(first)) => {
                     selection.leaves.insert(key, selection.entering.len());
                     selection.entering.push((key, first));
@@ -327,13 +343,15 @@ impl<'h> Reader<'_, 'h> {
         let chain = self.versions.registers.get(key)?;
         let told = read.unmatched.get(key).map(|seen| chain.place(seen.value));
         let chosen = match told {
-            Some(place) => place.and_then(|place| around(runs, place)).map(|run| (run, false)),
+            Some(place) => {
+                place.and_then(|place| around(runs, (place, false))).map(|run| (run, false))
+            }
             None => self.choose(key, chain, runs),
         };
         let (run, timed) = chosen?;
         let how = How::Missed(read.predicate.description());
         let reason = Reason { key, op: read.op, how, ..Reason::default() };
-        if let Some(seen) = chain.at(run.begin) {
+        if let Some(seen) = chain.at(run.begin.0) {
             // A run that its reader begins itself, later on, was seen too early: then it read of
             // whoever wrote the version told, which comes after its own.
             let told = told.flatten().and_then(|place| chain.at(place));
@@ -352,13 +370,20 @@ impl<'h> Reader<'_, 'h> {
 
     fn choose(&self, key: &'h str, chain: &Chain, runs: &[Run]) -> Option<Choice> {
         // Whoever writes a key found the version before its own, or no order explains it anyway.
-        let own = || chain.versions.iter().position(|version| version.by == self.index);
+        let own = || chain.versions.iter().find(|version| version.by == self.index);
         let own = || self.writes.contains(key).then(own).flatten();
-        if let Some(place) = self.places.get(key).copied().or_else(own) {
-            return around(runs, place).map(|run| (run, false));
+        let own = || match own().map(|own| (own.place - 1, own.gap))? {
+            (before, Gap::No) => Some((before, false)),
+            (before, Gap::Foreign) => Some((before, true)),
+            (_, Gap::Own) => None,
+        };
+        let read = self.places.get(key).map(|place| (*place, false));
+        if let Some(spot) = read.or_else(own) {
+            return around(runs, spot).map(|run| (run, false));
         }
         let span = self.history.transactions[self.index].time()?;
-        let in_time = |run: &&Run| !self.is_past(chain, run, span) && !self.is_future(chain, run);
+        let in_time =
+            |run: &&Run| !self.is_past(chain, run, span) && !self.is_future(key, chain, run);
         let mut possible = runs.iter().filter(in_time);
         match (possible.next(), possible.next()) {
             (Some(only), None) => Some((*only, true)),
@@ -380,16 +405,24 @@ impl<'h> Reader<'_, 'h> {
     }
 
     /// Whether a run began, by whoever began it, only after the transaction had ended.
-    fn is_future(&self, chain: &Chain, run: &Run) -> bool {
-        let transaction = &self.history.transactions[self.index];
-        let known = transaction.time().filter(|_| transaction.end == End::Committed);
-        let first = chain.at(run.begin).map(|first| &self.history.transactions[first.by]);
-        let began = first.and_then(|writer| writer.time());
-        known.zip(began).is_some_and(|((_, ended), (began, _))| ended < began)
+    fn is_future(&self, key: &str, chain: &Chain, run: &Run) -> bool {
+        let transactions = &self.history.transactions;
+        let transaction = &transactions[self.index];
+        let Some((_, ended)) = transaction.time().filter(|_| transaction.end == End::Committed)
+        else {
+            return false;
+        };
+        let later = |by: usize| transactions[by].time().is_some_and(|(began, _)| ended < began);
+        match run.begin {
+            (place, false) => chain.at(place).is_some_and(|first| later(first.by)),
+            (_, true) => {
+                self.versions.spare.get(key).into_iter().flatten().all(|one| later(one.by))
+            }
+        }
     }
 }
 
-/// The last run that begins at or before a place.
-fn around(runs: &[Run], place: usize) -> Option<Run> {
-    runs.iter().rfind(|run| run.begin <= place).copied()
+/// The last run that begins at or before a spot.
+fn around(runs: &[Run], spot: Spot) -> Option<Run> {
+    runs.iter().rfind(|run| run.begin <= spot).copied()
 }

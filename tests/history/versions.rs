@@ -16,6 +16,19 @@ pub(super) struct Version {
     pub number: Option<u64>,
     /// How many versions there were with it.
     pub place: usize,
+    /// Whether there were others just before it that nobody told.
+    pub gap: Gap,
+}
+
+/// Versions missing before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// There are none.
+    No,
+    /// All of them may be of the transaction that wrote the one after them.
+    Own,
+    /// Some of them are of others.
+    Foreign,
 }
 
 /// What is known of one key. What a transaction itself wrote over is no version of its own: it
@@ -40,10 +53,11 @@ impl Chain {
         self.versions.get(place.checked_sub(1)?).copied()
     }
 
-    fn push(&mut self, by: usize, value: i64, number: Option<u64>) {
-        self.versions.pop_if(|last| last.by == by);
+    fn push(&mut self, by: usize, value: i64, number: Option<u64>, gap: Gap) {
+        let own = self.versions.pop_if(|last| last.by == by);
+        let gap = own.map_or(gap, |own| own.gap);
         let place = self.versions.len() + 1;
-        self.versions.push(Version { by, value, number, place });
+        self.versions.push(Version { by, value, number, place, gap });
         self.places.insert(value, place);
     }
 }
@@ -56,6 +70,15 @@ struct Written {
     overwritten: bool,
 }
 
+/// A write that may have happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spare {
+    /// Index of its transaction.
+    pub by: usize,
+    /// The value.
+    pub value: i64,
+}
+
 type Writers<'h> = HashMap<(&'h str, i64), Written>;
 
 /// The versions of all keys.
@@ -65,6 +88,8 @@ pub(super) struct Versions<'h> {
     pub registers: BTreeMap<&'h str, Chain>,
     /// Lists by key.
     pub lists: BTreeMap<&'h str, Chain>,
+    /// Writes of registers that may have happened, as versions nobody told.
+    pub spare: HashMap<&'h str, Vec<Spare>>,
     /// Whether the transaction of an index counts as committed.
     pub committed: Vec<bool>,
 }
@@ -127,13 +152,25 @@ impl<'h> Versions<'h> {
                 }
             }
         }
-        numbers.tell_gaps(history, report);
+        self.spare = numbers.spare(history);
+        // Where observations contradict each other, it is no wonder that some are missing.
+        if report.is_clean() {
+            numbers.tell_gaps(&self.spare, report);
+        }
         for (key, numbers) in numbers.values {
             let chain = self.registers.entry(key).or_default();
             for (number, value) in numbers {
                 let by = written.get(&(key, value)).map(|written| written.by);
                 if let Some(by) = by.filter(|by| self.committed[*by]) {
-                    chain.push(by, value, Some(number));
+                    let newest = chain.versions.last().and_then(|last| last.number).unwrap_or(0);
+                    let missing = (number - newest).saturating_sub(1);
+                    let spare = self.spare.get(key).into_iter().flatten();
+                    let gap = match missing {
+                        0 => Gap::No,
+                        _ if spare.filter(|one| one.by == by).count() as u64 >= missing => Gap::Own,
+                        _ => Gap::Foreign,
+                    };
+                    chain.push(by, value, Some(number), gap);
                 }
             }
         }
@@ -175,7 +212,7 @@ impl<'h> Versions<'h> {
             for element in elements {
                 let by = appended.get(&(key, *element)).map(|written| written.by);
                 if let Some(by) = by.filter(|by| self.committed[*by]) {
-                    chain.push(by, *element, None);
+                    chain.push(by, *element, None, Gap::No);
                 }
             }
         }
@@ -185,8 +222,8 @@ impl<'h> Versions<'h> {
                 let chain = self.lists.entry(key).or_default();
                 if self.committed[index] && chain.place(*element).is_none() {
                     let place = chain.versions.len() + 1;
-                    let version = Version { by: index, value: *element, number: None, place };
-                    chain.loose.push(version);
+                    let (by, value, number, gap) = (index, *element, None, Gap::No);
+                    chain.loose.push(Version { by, value, number, place, gap });
                 }
             }
         }
@@ -216,22 +253,27 @@ impl<'h> Numbers<'h> {
         }
     }
 
-    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of somebody
-    /// who was not told its number.
-    fn tell_gaps(&self, history: &History, report: &mut Report) {
-        let mut spare: HashMap<&str, usize> = HashMap::new();
-        let candidates = history.transactions.iter().filter(|one| one.end != End::Aborted);
-        for op in candidates.flat_map(|transaction| &transaction.ops) {
-            if let Op::Write { key, value, .. } = op
-                && !self.numbers.contains_key(&(key.as_str(), *value))
-            {
-                *spare.entry(key).or_default() += 1;
+    fn spare(&self, history: &'h History) -> HashMap<&'h str, Vec<Spare>> {
+        let mut spare: HashMap<&str, Vec<Spare>> = HashMap::new();
+        for (by, transaction) in history.transactions.iter().enumerate() {
+            for op in transaction.ops.iter().filter(|_| transaction.end != End::Aborted) {
+                if let Op::Write { key, value, .. } = op
+                    && !self.numbers.contains_key(&(key.as_str(), *value))
+                {
+                    spare.entry(key).or_default().push(Spare { by, value: *value });
+                }
             }
         }
+        spare
+    }
+
+    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of somebody
+    /// who was not told its number.
+    fn tell_gaps(&self, spare: &HashMap<&str, Vec<Spare>>, report: &mut Report) {
         for (key, values) in &self.values {
             let newest = values.keys().next_back().copied().unwrap_or(0);
             let known = values.range(1..).count() as u64;
-            let spare = spare.get(key).copied().unwrap_or(0) as u64;
+            let spare = spare.get(key).map_or(0, Vec::len) as u64;
             if newest - known > spare {
                 let missing = (1..).find(|number| !values.contains_key(number)).unwrap_or(0);
                 let reason =
