@@ -52,9 +52,14 @@ impl Predicate {
         *self.from <= *key && self.to.as_deref().is_none_or(|to| key < to)
     }
 
+    /// Whether a key of its range passes the test with `value`.
+    pub(super) fn passes(&self, key: &str, value: i64) -> bool {
+        (self.test)(key, value)
+    }
+
     /// Whether it selects `key` when that has `value`.
     pub fn selects(&self, key: &str, value: i64) -> bool {
-        self.looks_at(key) && (self.test)(key, value)
+        self.looks_at(key) && self.passes(key, value)
     }
 }
 

@@ -18,7 +18,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 
 use super::graph::{Class, Edge, Graph, How, Reason};
-use super::versions::{Chain, Gap, Spare, Version, Versions};
+use super::numbers::Spare;
+use super::versions::{Chain, Gap, Version, Versions};
 use super::{End, History, Op, Predicate, Seen};
 
 /// What all predicates select, by their descriptions.
@@ -64,12 +65,18 @@ pub(super) struct Doubts {
 type Choice = (Run, bool);
 
 /// The runs of a key of which some version is selected.
-fn runs(predicate: &Predicate, key: &str, chain: &Chain, spare: &[Spare]) -> Option<Vec<Run>> {
-    let selects = |value: i64| predicate.selects(key, value);
+fn runs(
+    predicate: &Predicate,
+    key: &str,
+    chain: &Chain,
+    spare: &HashMap<&str, Vec<Spare>>,
+) -> Option<Vec<Run>> {
+    let selects = |value: i64| predicate.passes(key, value);
     if !chain.versions.iter().any(|version| selects(version.value)) {
         return None;
     }
-    let may_hide = spare.iter().any(|spare| !selects(spare.value));
+    let mut spare = spare.get(key).into_iter().flatten();
+    let may_hide = spare.any(|spare| !selects(spare.value));
     let mut runs = vec![Run { begin: (0, false), next: None }];
     let mut is_open = true;
     for version in &chain.versions {
@@ -99,8 +106,7 @@ impl<'h> Selection<'h> {
         }
         let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         for (&key, chain) in versions.registers.range::<str, _>(bounds) {
-            let spare = versions.spare.get(key).map_or(&[][..], Vec::as_slice);
-            let Some(runs) = runs(predicate, key, chain, spare) else { continue };
+            let Some(runs) = runs(predicate, key, chain, &versions.spare) else { continue };
             match (&runs[..], runs[0].next.and_then(|next| chain.at(next))) {
                 ([_], Some(first)) => {
                     selection.leaves.insert(key, selection.entering.len());

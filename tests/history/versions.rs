@@ -1,9 +1,9 @@
-//! The order in which each key changed, as far as it is known, and the reads that no order explains:
-//! contradictions, values from nowhere, aborted and intermediate reads, own writes not seen.
+//! The order in which each key changed, as far as it is known, and who counts as committed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{End, History, Kind, Op, Report, Seen};
+use super::numbers::{Concluded, Numbers, Spare};
+use super::{End, History, Kind, Op, Report, reads};
 
 /// One version of a key. For a list, what the list was after this element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,22 +64,15 @@ impl Chain {
 
 /// A write found by what it wrote.
 #[derive(Clone, Copy, Debug)]
-struct Written {
-    by: usize,
-    /// Whether its transaction wrote the key again.
-    overwritten: bool,
-}
-
-/// A write that may have happened.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spare {
+pub(super) struct Written {
     /// Index of its transaction.
     pub by: usize,
-    /// The value.
-    pub value: i64,
+    /// Whether its transaction wrote the key again.
+    pub overwritten: bool,
 }
 
-type Writers<'h> = HashMap<(&'h str, i64), Written>;
+/// All writes by key and value.
+pub(super) type Writers<'h> = HashMap<(&'h str, i64), Written>;
 
 /// The versions of all keys.
 #[derive(Debug, Default)]
@@ -103,60 +96,17 @@ impl<'h> Versions<'h> {
     pub fn of(history: &'h History, report: &mut Report) -> Self {
         let written = writers(history, report, false);
         let appended = writers(history, report, true);
-        let committed = committed(history, &written, &appended);
+        let told = told(history, &written, &appended, report);
+        let Told { committed, numbers, spare } = told;
         report.transactions = committed.iter().filter(|committed| **committed).count();
-        let mut versions = Versions { committed, ..Versions::default() };
-        versions.order_registers(history, &written, report);
+        let mut versions = Versions { committed, spare, ..Versions::default() };
+        versions.order_registers(numbers, &written);
         versions.order_lists(history, &appended, report);
-        for (index, transaction) in history.transactions.iter().enumerate() {
-            if versions.committed[index] {
-                let reader = Reader { history, index, report: &mut *report };
-                reader.judge(&transaction.ops, &written, &appended);
-            }
-        }
+        reads::judge(history, &versions.committed, [&written, &appended], report);
         versions
     }
 
-    /// Registers are numbered by the database; whoever wrote or read a version tells its number.
-    fn order_registers(
-        &mut self,
-        history: &'h History,
-        written: &Writers<'h>,
-        report: &mut Report,
-    ) {
-        let mut numbers = Numbers::default();
-        for (index, transaction) in history.transactions.iter().enumerate() {
-            if !self.committed[index] {
-                continue;
-            }
-            // Of its own versions a transaction knows the numbers for good only when it has ended.
-            let foreign = |key: &'h str, seen: &Seen| {
-                written.get(&(key, seen.value)).is_none_or(|written| written.by != index)
-            };
-            for op in &transaction.ops {
-                match op {
-                    Op::Write { key, value, version: Some(version) } => {
-                        numbers.note(key, Seen { value: *value, version: *version }, report);
-                    }
-                    Op::Read { key, seen: Some(seen) } if foreign(key, seen) => {
-                        numbers.note(key, *seen, report);
-                    }
-                    Op::ReadWhere { matched, unmatched, .. } => {
-                        for (key, seen) in matched.iter().chain(unmatched) {
-                            if foreign(key, seen) {
-                                numbers.note(key, *seen, report);
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.spare = numbers.spare(history);
-        // Where observations contradict each other, it is no wonder that some are missing.
-        if report.is_clean() {
-            numbers.tell_gaps(&self.spare, report);
-        }
+    fn order_registers(&mut self, numbers: Numbers<'h>, written: &Writers<'h>) {
         for (key, numbers) in numbers.values {
             let chain = self.registers.entry(key).or_default();
             for (number, value) in numbers {
@@ -230,60 +180,6 @@ impl<'h> Versions<'h> {
     }
 }
 
-/// Which value each version of each register is.
-#[derive(Default)]
-struct Numbers<'h> {
-    values: BTreeMap<&'h str, BTreeMap<u64, i64>>,
-    numbers: HashMap<(&'h str, i64), u64>,
-}
-
-impl<'h> Numbers<'h> {
-    fn note(&mut self, key: &'h str, seen: Seen, report: &mut Report) {
-        let Seen { value, version } = seen;
-        let number = *self.numbers.entry((key, value)).or_insert(version);
-        if number != version {
-            let reason = format!("{key}={value} is said to be version {version} and {number}");
-            report.tell(Kind::Contradiction, Vec::new(), reason);
-            return;
-        }
-        let known = *self.values.entry(key).or_default().entry(version).or_insert(value);
-        if known != value {
-            let reason = format!("version {version} of {key} is said to be {value} and {known}");
-            report.tell(Kind::Contradiction, Vec::new(), reason);
-        }
-    }
-
-    fn spare(&self, history: &'h History) -> HashMap<&'h str, Vec<Spare>> {
-        let mut spare: HashMap<&str, Vec<Spare>> = HashMap::new();
-        for (by, transaction) in history.transactions.iter().enumerate() {
-            for op in transaction.ops.iter().filter(|_| transaction.end != End::Aborted) {
-                if let Op::Write { key, value, .. } = op
-                    && !self.numbers.contains_key(&(key.as_str(), *value))
-                {
-                    spare.entry(key).or_default().push(Spare { by, value: *value });
-                }
-            }
-        }
-        spare
-    }
-
-    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of somebody
-    /// who was not told its number.
-    fn tell_gaps(&self, spare: &HashMap<&str, Vec<Spare>>, report: &mut Report) {
-        for (key, values) in &self.values {
-            let newest = values.keys().next_back().copied().unwrap_or(0);
-            let known = values.range(1..).count() as u64;
-            let spare = spare.get(key).map_or(0, Vec::len) as u64;
-            if newest - known > spare {
-                let missing = (1..).find(|number| !values.contains_key(number)).unwrap_or(0);
-                let reason =
-                    format!("{key} has a version {newest}, and nobody wrote version {missing}");
-                report.tell(Kind::Unwritten, Vec::new(), reason);
-            }
-        }
-    }
-}
-
 /// Who wrote which value (or appended which element) to which key.
 fn writers<'h>(history: &'h History, report: &mut Report, lists: bool) -> Writers<'h> {
     let mut writers = Writers::new();
@@ -315,11 +211,60 @@ fn writers<'h>(history: &'h History, report: &mut Report, lists: bool) -> Writer
     writers
 }
 
+/// What is told of all registers, and what follows from it.
+struct Told<'h> {
+    committed: Vec<bool>,
+    numbers: Numbers<'h>,
+    spare: HashMap<&'h str, Vec<Spare>>,
+}
+
+/// Rounds of conclusions on who wrote missing versions, at most.
+const ROUNDS_MAX: usize = 10;
+
+/// Gathers the numbers of versions. Where all writes that may be missing versions must be, by their
+/// count and their order, they are; and then their transactions have happened, and what those read
+/// tells more.
+fn told<'h>(
+    history: &'h History,
+    written: &Writers<'h>,
+    appended: &Writers<'h>,
+    report: &mut Report,
+) -> Told<'h> {
+    let mut concluded = HashMap::new();
+    for round in 1.. {
+        let committed = committed(history, written, appended, &concluded);
+        let mut contradictions = Report::default();
+        let numbers = Numbers::of(history, &committed, written, &concluded, &mut contradictions);
+        let spare = numbers.spare(history);
+        let mut more = numbers.conclude(&spare);
+        more.retain(|place, _| !concluded.contains_key(place));
+        if more.is_empty() || round == ROUNDS_MAX || !contradictions.is_clean() {
+            report.anomalies.append(&mut contradictions.anomalies);
+            report.untold += contradictions.untold;
+            // Where observations contradict each other, it is no wonder that some are missing.
+            if report.is_clean() {
+                numbers.tell_gaps(&spare, report);
+            }
+            return Told { committed, numbers, spare };
+        }
+        concluded.extend(more);
+    }
+    unreachable!("the last round returns")
+}
+
 /// Which transactions count as committed: those acknowledged, and those of unknown outcome that a
-/// committed one read of.
-fn committed(history: &History, written: &Writers<'_>, appended: &Writers<'_>) -> Vec<bool> {
+/// committed one read of, or whose writes must be versions that are missing.
+fn committed(
+    history: &History,
+    written: &Writers<'_>,
+    appended: &Writers<'_>,
+    concluded: &Concluded<'_>,
+) -> Vec<bool> {
     let ends = history.transactions.iter().map(|transaction| transaction.end);
     let mut committed: Vec<bool> = ends.map(|end| end == End::Committed).collect();
+    for by in concluded.keys().filter_map(|place| written.get(place)).map(|written| written.by) {
+        committed[by] |= history.transactions[by].end == End::Unknown;
+    }
     let mut open: Vec<usize> = (0..committed.len()).filter(|index| committed[*index]).collect();
     while let Some(reader) = open.pop() {
         let mut observe = |found: Option<&Written>| {
@@ -350,120 +295,4 @@ fn committed(history: &History, written: &Writers<'_>, appended: &Writers<'_>) -
         }
     }
     committed
-}
-
-/// The reads of one committed transaction, judged one by one.
-struct Reader<'a, 'h> {
-    history: &'h History,
-    index: usize,
-    report: &'a mut Report,
-}
-
-impl<'h> Reader<'_, 'h> {
-    fn judge(mut self, ops: &'h [Op], written: &Writers<'h>, appended: &Writers<'h>) {
-        let mut own: HashMap<&str, i64> = HashMap::new();
-        let mut own_elements: HashMap<&str, Vec<i64>> = HashMap::new();
-        for op in ops {
-            match op {
-                Op::Write { key, value, .. } => {
-                    own.insert(key, *value);
-                }
-                Op::Append { key, element } => {
-                    own_elements.entry(key).or_default().push(*element);
-                }
-                Op::Read { key, seen } => match own.get(key.as_str()) {
-                    Some(own) => self.own(key, *own, seen.map(|seen| seen.value)),
-                    None => {
-                        if let Some(seen) = seen {
-                            self.foreign(key, seen.value, true, written);
-                        }
-                    }
-                },
-                Op::ReadList { key, elements } => {
-                    let own = own_elements.get(key.as_str()).map_or(&[][..], Vec::as_slice);
-                    self.list(key, elements, own, appended);
-                }
-                Op::ReadWhere { predicate, matched, unmatched } => {
-                    for (key, seen) in matched.iter().chain(unmatched) {
-                        match own.get(key.as_str()) {
-                            Some(own) => self.own(key, *own, Some(seen.value)),
-                            None => self.foreign(key, seen.value, true, written),
-                        }
-                    }
-                    let is_right =
-                        |(key, seen): &&(String, Seen)| predicate.selects(key, seen.value);
-                    let is_wrong = |found: &&(String, Seen)| {
-                        written.contains_key(&(&*found.0, found.1.value)) && !is_right(found)
-                    };
-                    let wrong = matched.iter().find(is_wrong);
-                    let wrong = wrong.or_else(|| unmatched.iter().find(is_right));
-                    if let Some((key, seen)) = wrong {
-                        let what = format!("{key}={} on the wrong side of a predicate", seen.value);
-                        self.tell(Kind::Contradiction, &[], &what);
-                    }
-                    let mut selected = HashSet::new();
-                    if let Some((key, _)) = matched.iter().find(|(key, _)| !selected.insert(&**key))
-                    {
-                        let what = format!("{key} twice by one predicate");
-                        self.tell(Kind::Contradiction, &[], &what);
-                    }
-                    for (key, value) in &own {
-                        if predicate.selects(key, *value) && !selected.contains(key) {
-                            let what = format!("no {key} by a predicate after it wrote {value}");
-                            self.tell(Kind::Internal, &[], &what);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn tell(&mut self, kind: Kind, others: &[usize], what: &str) {
-        let id = |index: &usize| self.history.transactions[*index].id;
-        let ids = std::iter::once(&self.index).chain(others).map(id).collect();
-        let reason = format!("T{} read {what}", id(&self.index));
-        self.report.tell(kind, ids, reason);
-    }
-
-    fn own(&mut self, key: &str, own: i64, found: Option<i64>) {
-        if found != Some(own) {
-            let found = found.map_or("nothing".to_owned(), |found| found.to_string());
-            self.tell(Kind::Internal, &[], &format!("{found} of {key} after it wrote {own}"));
-        }
-    }
-
-    /// A value read of another transaction; `newest` if nothing lay over it.
-    fn foreign(&mut self, key: &'h str, value: i64, newest: bool, writers: &Writers<'h>) {
-        let Some(written) = writers.get(&(key, value)) else {
-            self.tell(Kind::Unwritten, &[], &format!("{key}={value}, which nobody wrote"));
-            return;
-        };
-        if written.by == self.index {
-            if newest {
-                let what = format!("{key}={value} before it wrote that itself");
-                self.tell(Kind::Internal, &[], &what);
-            }
-            return;
-        }
-        let writer = &self.history.transactions[written.by];
-        if writer.end == End::Aborted {
-            let what = format!("{key}={value}, which T{} wrote and rolled back", writer.id);
-            self.tell(Kind::G1a, &[written.by], &what);
-        } else if newest && written.overwritten {
-            let what = format!("{key}={value}, which T{} itself wrote over", writer.id);
-            self.tell(Kind::G1b, &[written.by], &what);
-        }
-    }
-
-    fn list(&mut self, key: &'h str, elements: &[i64], own: &[i64], appended: &Writers<'h>) {
-        if !elements.ends_with(own) {
-            let what = format!("{key}={elements:?} after it appended {own:?}");
-            self.tell(Kind::Internal, &[], &what);
-        }
-        let foreign = foreign(elements, own);
-        for (place, element) in foreign.iter().enumerate() {
-            let newest = place + 1 == foreign.len();
-            self.foreign(key, *element, newest, appended);
-        }
-    }
 }

@@ -262,11 +262,6 @@ pub const LATE: &[Case] = &[
         &[GSingle],
     ),
     (
-        "a record that had left for good is missed by one who missed what followed",
-        "w1(x=5) c1 w2(x=50) c2 q3(x..y 0..9: ) r3(y=1) c3 w4(x=6) c4 r5(x=6) w5(y=1) c5",
-        &[G1c],
-    ),
-    (
         "a record is missed, and the one who may have moved it had not begun",
         "w1(x=5) c1 q3(a..z 0..9: ) c3 w2(x=50@?) u2",
         &[GSingle],
