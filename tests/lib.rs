@@ -1,6 +1,6 @@
 //! The suites that cross crates, and what they share. Each integration test of this package is a
-//! claim about the whole engine; the room [`simulation`] is where most of them are tried, and the room
-//! [`history`] judges what concurrent transactions saw.
+//! claim about the whole engine; the room [`simulation`] is where most of them are tried, and the
+//! room [`history`] judges what concurrent transactions saw.
 //!
 //! | suite | claim |
 //! |---|---|

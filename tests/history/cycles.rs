@@ -1,6 +1,6 @@
 //! The cycles of the graph: in each tangle of transactions (a strongly connected component) the
-//! shortest cycle found of each kind. First without real time, then with it, where nothing was found
-//! without.
+//! shortest cycle found of each kind. First without real time, then with it, where nothing was
+//! found without.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,8 +8,8 @@ use super::components::{components, tangles};
 use super::graph::{Class, Edge, Graph};
 use super::{Anomaly, History, Kind, Report, lost, names};
 
-/// Steps one search takes in one tangle, at most, beyond a few for each of its edges: a history with
-/// so many wrong edges in one tangle has been told enough about.
+/// Steps one search takes in one tangle, at most, beyond a few for each of its edges: a history
+/// with so many wrong edges in one tangle has been told enough about.
 const STEPS_MAX: usize = 5_000_000;
 
 /// One transaction of a cycle, and the edge to the next one.
@@ -190,10 +190,12 @@ impl Search {
     }
 }
 
-/// A node, and whether an anti-dependency that was still wanted lies on the way to it, in one number.
+/// A node, and whether an anti-dependency that was still wanted lies on the way to it, in one
+/// number.
 type State = usize;
 
-/// Looks for ways back, one after the other, and remembers what it has seen by the number of the walk.
+/// Looks for ways back, one after the other, and remembers what it has seen by the number of the
+/// walk.
 struct Walker<'a, 'g, 'h> {
     search: &'a Search,
     tangle: &'a Tangle<'g, 'h>,
@@ -246,7 +248,7 @@ impl<'a, 'g, 'h> Walker<'a, 'g, 'h> {
                 if !leads_on || !self.search.leads_back(edge.class) {
                     continue;
                 }
-                let next = 2 * to + (state % 2 | usize::from(edge.class.is_rw()));
+                let next = 2 * to + ((state % 2) | usize::from(edge.class.is_rw()));
                 let longer = length + weight(*to);
                 let known = self.seen[next] == self.walks && self.lengths[next] <= longer;
                 if known || longer > longest {
@@ -263,8 +265,8 @@ impl<'a, 'g, 'h> Walker<'a, 'g, 'h> {
         None
     }
 
-    /// The walk to a state, without the nodes that are no transactions: what led on from them is the
-    /// reason of the edge that led to them.
+    /// The walk to a state, without the nodes that are no transactions: what led on from them is
+    /// the reason of the edge that led to them.
     fn walk(&self, goal: usize, edge: &Edge<'h>, last: State) -> Cycle<'h> {
         let mut edges: Vec<(usize, &Edge<'h>)> = Vec::new();
         let mut at = last;

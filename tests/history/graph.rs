@@ -215,9 +215,9 @@ impl<'h> Graph<'h> {
         }
     }
 
-    /// Leads each transaction to those that began after its end, by way of the moments of ends: each
-    /// leads to the next one, and to those that began before that. What began at the very moment of
-    /// an end is not after it.
+    /// Leads each transaction to those that began after its end, by way of the moments of ends:
+    /// each leads to the next one, and to those that began before that. What began at the very
+    /// moment of an end is not after it.
     fn real_time(&mut self, history: &History, versions: &Versions<'_>) {
         let counted = |index: &usize| versions.committed[*index];
         let spans: Vec<(usize, (u64, u64))> = (0..self.transactions)

@@ -3,16 +3,17 @@
 //! A cycle without real time and with exactly one anti-dependency has four names, the first that
 //! fits:
 //!
-//! - **P4**, lost update: all its edges are about one key, and its reader wrote over what it had not
-//!   seen (Berenson et al., "A Critique of ANSI SQL Isolation Levels", 1995).
-//! - **PMP**, predicate-many-preceders: two reads by predicate of one transaction disagree on whether
-//!   a record is selected (Bailis et al., "Highly Available Transactions", 2013, as tried by Hermitage).
+//! - **P4**, lost update: all its edges are about one key, and its reader wrote over what it had
+//!   not seen (Berenson et al., "A Critique of ANSI SQL Isolation Levels", 1995).
+//! - **PMP**, predicate-many-preceders: two reads by predicate of one transaction disagree on
+//!   whether a record is selected (Bailis et al., "Highly Available Transactions", 2013, as tried
+//!   by Hermitage).
 //! - **OTV**, observed transaction vanishes: the transaction had seen of the other before it read
 //!   what is older (the same; Adya's G-monotonic).
 //! - **G-single** otherwise.
 //!
-//! Between two transactions there may be many edges of one class; the name is that which some of them
-//! give, and these are told.
+//! Between two transactions there may be many edges of one class; the name is that which some of
+//! them give, and these are told.
 
 use super::cycles::{Cycle, Step};
 use super::graph::{Class, Edge, Graph, How, Reason};
@@ -159,7 +160,8 @@ pub(super) fn explain(history: &History, step: &Step<'_>) -> String {
         }
         (Class::PredicateReadWrite, How::Missed(by) | How::Selected(by)) => {
             let reason = format!(
-                "T{left} did not select {key} by \"{by}\", and T{right} wrote {after}, which it selects"
+                "T{left} did not select {key} by \"{by}\", and T{right} wrote {after}, which it \
+                 selects"
             );
             ("rw", reason)
         }

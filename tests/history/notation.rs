@@ -7,7 +7,7 @@
 //! | `w1(x=5@3)`, `w1(x=5@?)` | the same, as version 3; as a version nobody told |
 //! | `r1(x=5)`, `r1(x=5@3)`, `r1(x)` | T1 reads 5; reads it as version 3; finds nothing |
 //! | `p1(x+5)`, `l1(x=4,5)`, `l1(x=)` | T1 appends 5 to list x; reads it whole; finds it empty |
-//! | `q1(a..n 0..9: x=5, y=6)` | T1 selects keys from a to before n with values 0 to 9: finds x and y |
+//! | `q1(a..n 0..9: x=5, y=6)` | T1 selects keys from a to before n, values 0 to 9: x and y |
 //! | `q1(a..n 0..9: x=5; z=77)` | the same, and looked at z, which did not match |
 //! | `c1`, `a1`, `u1` | T1 commits, aborts, is never answered |
 //!
@@ -59,7 +59,12 @@ impl History {
             text += &format!("\n{found}");
             for id in &found.transactions {
                 let named = self.transactions.iter().filter(|transaction| transaction.id == *id);
-                named.for_each(|transaction| text += &format!("\n    {transaction}"));
+                for transaction in named {
+                    text += &format!("\n    {transaction}    process {}", transaction.process);
+                    if let Some((began, ended)) = transaction.span {
+                        text += &format!(", {began} to {ended}");
+                    }
+                }
             }
         }
         text

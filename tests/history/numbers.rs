@@ -1,6 +1,6 @@
-//! The numbers of versions: the database counts the revisions of each key from 1 on, without gaps, and
-//! whoever wrote or read one tells its number. What is missing was written by somebody who was not
-//! told.
+//! The numbers of versions: the database counts the revisions of each key from 1 on, without gaps,
+//! and whoever wrote or read one tells its number. What is missing was written by somebody who was
+//! not told.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,8 @@ pub(super) struct Spare {
     pub value: i64,
 }
 
-/// Writes that must have happened though nobody told, each with its number if that leaves no choice.
+/// Writes that must have happened though nobody told, each with its number if that leaves no
+/// choice.
 pub(super) type Concluded<'h> = HashMap<(&'h str, i64), Option<u64>>;
 
 /// Which value each version of each register is.
@@ -106,8 +107,8 @@ impl<'h> Numbers<'h> {
         newest - values.range(1..).count() as u64
     }
 
-    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of somebody
-    /// who was not told its number.
+    /// Versions are numbered without gaps: one that nobody wrote or read must be the write of
+    /// somebody who was not told its number.
     pub fn tell_gaps(&self, spare: &HashMap<&str, Vec<Spare>>, report: &mut Report) {
         for (key, values) in &self.values {
             if Self::missing(values) > spare.get(key).map_or(0, Vec::len) as u64 {

@@ -18,8 +18,8 @@ pub struct Predicate {
 }
 
 impl Predicate {
-    /// A predicate on keys from `from` to before `to` (`None`: to the end), of which it selects those
-    /// that pass `test`.
+    /// A predicate on keys from `from` to before `to` (`None`: to the end), of which it selects
+    /// those that pass `test`.
     pub fn new(
         description: impl Into<String>,
         from: impl Into<String>,

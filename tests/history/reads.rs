@@ -1,5 +1,5 @@
-//! Reads that no order explains, each judged for itself: values from nowhere, aborted and intermediate
-//! reads, own writes not seen, records on the wrong side of a predicate.
+//! Reads that no order explains, each judged for itself: values from nowhere, aborted and
+//! intermediate reads, own writes not seen, records on the wrong side of a predicate.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,13 +1,15 @@
-//! The recorder: what concurrent clients did, written down while they do it, to be judged afterwards.
+//! The recorder: what concurrent clients did, written down while they do it, to be judged
+//! afterwards.
 //!
-//! One recorder for all threads, one [`Recording`] for each attempt of a transaction. Moments of real
-//! time are drawn from one counter: whoever begins after another has ended has a later moment. So a
-//! recording begins before the transaction's first call, and is ended after its last one has answered.
+//! One recorder for all threads, one [`Recording`] for each attempt of a transaction. Moments of
+//! real time are drawn from one counter: whoever begins after another has ended has a later moment.
+//! So a recording begins before the transaction's first call, and is ended after its last one has
+//! answered.
 //!
-//! A version is known by the revision of its key, which the database assigns at commit, and by a token
-//! that the workload takes from the recorder and puts into the document. The revision alone will do
-//! as long as every writer was told it; with the token, reads of what was rolled back or never
-//! answered are known for what they are.
+//! A version is known by the revision of its key, which the database assigns at commit, and by a
+//! token that the workload takes from the recorder and puts into the document. The revision alone
+//! will do as long as every writer was told it; with the token, reads of what was rolled back or
+//! never answered are known for what they are.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -130,8 +132,8 @@ impl<D: Clone + Send + Sync + 'static> Recorder<D> {
         self.shared.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Begins to record an attempt of a transaction, before its first call. A process is a client that
-    /// does one thing after the other.
+    /// Begins to record an attempt of a transaction, before its first call. A process is a client
+    /// that does one thing after the other.
     pub fn begin(&self, process: u64) -> Recording<D> {
         self.shared.open.fetch_add(1, Ordering::SeqCst);
         Recording {
@@ -200,14 +202,15 @@ impl<D: Clone + Send + Sync + 'static> Recording<D> {
 
     /// It wrote a document with a token of its own. The revision is told at the end.
     pub fn write(&mut self, collection: &str, key: &str, token: i64, document: D) {
+        assert!(token > 0, "tokens are positive");
         if let Some(shared) = &self.shared {
             lock(&shared.documents).insert(token, document);
         }
         self.steps.push(Step::Write { key: full(collection, key), token });
     }
 
-    /// It read a key and found a revision, or a revision and the token in its document; an insert that
-    /// was refused since the key exists has read too.
+    /// It read a key and found a revision, or a revision and the token in its document; an insert
+    /// that was refused since the key exists has read too.
     pub fn read(&mut self, collection: &str, key: &str, found: impl Into<Found>) {
         self.steps.push(Step::Read { key: full(collection, key), found: found.into() });
     }
@@ -223,8 +226,8 @@ impl<D: Clone + Send + Sync + 'static> Recording<D> {
         self.steps.push(Step::ReadList { key: full(collection, key), elements });
     }
 
-    /// It read all records of a collection that match, and these were found. The description says what
-    /// is asked for, values and all: one description is one predicate.
+    /// It read all records of a collection that match, and these were found. The description says
+    /// what is asked for, values and all: one description is one predicate.
     pub fn predicate(
         &mut self,
         collection: &str,
@@ -260,8 +263,8 @@ impl<D: Clone + Send + Sync + 'static> Recording<D> {
         self.steps.push(Step::Select { selection, found: found.collect() });
     }
 
-    /// The commit was acknowledged; the revisions are those of its writes in their order, 0 or left out
-    /// where they were not told.
+    /// The commit was acknowledged; the revisions are those of its writes in their order, 0 or left
+    /// out where they were not told.
     pub fn committed(mut self, revisions: &[u64]) {
         let writes = self.steps.iter().filter(|step| matches!(step, Step::Write { .. })).count();
         assert!(revisions.len() <= writes, "{} revisions of {writes} writes", revisions.len());
@@ -402,8 +405,8 @@ impl<'a, D: Send + Sync + 'static> Resolving<'a, D> {
         let value = match found.token.or_else(known).or_else(own) {
             Some(value) => value,
             None => match self.tokens.spare.get(key).map_or(&[][..], Vec::as_slice) {
-                // Nobody wrote it, so no token is its own.
-                [] => i64::MIN.saturating_add_unsigned(version),
+                // Nobody wrote it, and tokens are positive.
+                [] => 0_i64.saturating_sub_unsigned(version),
                 [only] => *only,
                 _ => return None,
             },

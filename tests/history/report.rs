@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A phenomenon, from the worst on. The names are Adya's where he has one, and else those of Hermitage;
-/// the first three, and aborted and intermediate reads, need no graph.
+/// A phenomenon, from the worst on. The names are Adya's where he has one, and else those of
+/// Hermitage; the first three, and aborted and intermediate reads, need no graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Observations contradict each other: no order of versions explains them.

@@ -1,18 +1,18 @@
-//! Reads by predicate. What one selects is told; of what it does not, only that. So a key is not seen
-//! at one version, but somewhere in a run of versions that are not selected, the first of which may
-//! be absence. Which of a run was seen makes no difference; which run does.
+//! Reads by predicate. What one selects is told; of what it does not, only that. So a key is not
+//! seen at one version, but somewhere in a run of versions that are not selected, the first of
+//! which may be absence. Which of a run was seen makes no difference; which run does.
 //!
 //! What a predicate selects is worked out once for all its reads. A key that is selected from some
 //! version on has but one run: its reader comes before whoever wrote that version. There may be as
 //! many of those as there are records, and as many readers, so the writers hang on a tree, and a
 //! reader needs an edge to the few nodes that cover what it missed. A key that leaves again has
-//! several runs. Then, in this order, the version told decides; what the same transaction read of the
-//! key otherwise; that it wrote the key itself, and so after which version; and real time. If none does,
-//! the key is undecided, and nothing is concluded.
+//! several runs. Then, in this order, the version told decides; what the same transaction read of
+//! the key otherwise; that it wrote the key itself, and so after which version; and real time. If
+//! none does, the key is undecided, and nothing is concluded.
 //!
 //! A write that was never answered may have happened: where versions are missing, or after the last
-//! one. If it is not selected, it may be a run of its own there, and a reader that saw it is the only
-//! one to tell.
+//! one. If it is not selected, it may be a run of its own there, and a reader that saw it is the
+//! only one to tell.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
@@ -36,8 +36,8 @@ struct Selection<'h> {
     leaves: HashMap<&'h str, usize>,
     /// Keys with several runs.
     moving: Vec<(&'h str, Vec<Run>)>,
-    /// Node 1 of the tree over `entering` is this plus 1; node n has the children 2n and 2n + 1, and
-    /// those from the number of leaves on are the leaves.
+    /// Node 1 of the tree over `entering` is this plus 1; node n has the children 2n and 2n + 1,
+    /// and those from the number of leaves on are the leaves.
     tree: usize,
 }
 
@@ -337,8 +337,8 @@ impl<'h> Reader<'_, 'h> {
         }
     }
 
-    /// A key of several runs that was not selected: whether real time decided which was seen; `None`
-    /// if nothing did.
+    /// A key of several runs that was not selected: whether real time decided which was seen;
+    /// `None` if nothing did.
     fn miss(
         &self,
         graph: &mut Graph<'h>,

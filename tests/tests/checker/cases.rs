@@ -1,6 +1,6 @@
-//! Histories made by hand: wrong ones with what is wrong, in the order of the phenomena; such as only
-//! real time forbids; and good ones, some of which look suspicious. Many are those of Hermitage (Martin
-//! Kleppmann's tests of what databases keep apart), in the notation of the room.
+//! Histories made by hand: wrong ones with what is wrong, in the order of the phenomena; such as
+//! only real time forbids; and good ones, some of which look suspicious. Many are those of
+//! Hermitage (Martin Kleppmann's tests of what databases keep apart), in the notation of the room.
 
 use blockdb_tests::history::Kind::{
     self, Contradiction, G0, G1a, G1b, G1c, G2, G2Item, GSingle, Internal, OTV, P4, PMP, Unwritten,

@@ -1,5 +1,5 @@
-//! Histories as the recorder makes them: of threads on a store that keeps them apart, and of clients
-//! on one that does not.
+//! Histories as the recorder makes them: of threads on a store that keeps them apart, and of
+//! clients on one that does not.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,11 +1,11 @@
-//! The judge against the plainest judge there is: all serial orders of small random histories, tried
-//! one by one.
+//! The judge against the plainest judge there is: all serial orders of small random histories,
+//! tried one by one.
 
 use std::collections::BTreeMap;
 
 use blockdb_tests::history::{End, History, Op, Predicate, Seen, Transaction};
 
-use crate::{Dice, KEYS};
+use crate::{Dice, KEYS, often};
 
 fn known(key: &str) -> &'static str {
     KEYS.into_iter().find(|known| *known == key).expect("a known key")
@@ -178,7 +178,7 @@ fn any_scan(dice: &mut Dice, index: usize, known: &BTreeMap<&str, Vec<(usize, Se
 fn a_small_history_is_clean_exactly_if_some_serial_order_explains_it() {
     let mut dice = Dice(1);
     let [mut serializable, mut strictly, mut neither, mut undecided] = [0; 4];
-    for _ in 0..60_000 {
+    for _ in 0..often(60_000) {
         let history = any_history(&mut dice);
         let orders = versions_of(&history);
         let report = history.check();
@@ -236,8 +236,8 @@ fn runs_on(transaction: &Transaction, held: &Held) -> Option<Held> {
     Some(held)
 }
 
-/// Whether some serial order of all that are committed, and of some that were never answered, explains
-/// the history.
+/// Whether some serial order of all that are committed, and of some that were never answered,
+/// explains the history.
 fn has_order_with_unanswered(left: &[&Transaction], held: &Held, in_time: bool) -> bool {
     let committed = |one: &&&Transaction| one.end == End::Committed;
     left.iter().filter(committed).count() == 0
@@ -258,7 +258,7 @@ fn has_order_with_unanswered(left: &[&Transaction], held: &Held, in_time: bool) 
 fn what_was_never_answered_is_not_held_against_others() {
     let mut dice = Dice(2);
     let [mut good, mut late, mut bad, mut missed] = [0; 4];
-    for _ in 0..40_000 {
+    for _ in 0..often(40_000) {
         let mut history = any_history(&mut dice);
         for transaction in &mut history.transactions {
             if dice.below(3) == 0 {
