@@ -27,8 +27,8 @@
 //! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
 //! (`core/bugs.txt`), and each must make its suite fail.
 
-pub mod packages;
 pub mod history;
+pub mod packages;
 pub mod simulation;
 
 /// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has

@@ -128,6 +128,8 @@ impl Session {
             let entering =
                 part.all_newest().map(|one| (one.item.key.as_bytes(), &one.item.document));
             let leaving = replaced.iter().map(|(key, document)| (*key, document));
+            #[cfg(bug = "forget_what_leaves")]
+            let leaving = leaving.take(0);
             let writes: Vec<(&[u8], &Document)> = entering.chain(leaving).collect();
             if let Err(blocked) = inner.owner.check_writes(id, writes.iter().copied()) {
                 return Ok(Some((part.name.clone(), blocked)));

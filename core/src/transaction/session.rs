@@ -246,7 +246,7 @@ impl Session {
             {
                 return Ok(Some(self.own_leaf(part, staged)));
             }
-            if self.snapshot.is_none() {
+            if self.snapshot.is_none() && !cfg!(bug = "read_without_lock") {
                 self.lock(inner, view, key.as_bytes(), Mode::Shared)?;
             }
             self.now(view)?.get(key.as_bytes(), None)
@@ -409,8 +409,8 @@ impl Session {
         view: &View,
         reading: impl FnOnce() -> Reading,
     ) -> Result<View> {
-        if self.snapshot.is_some() {
-            return Ok(view.clone());
+        if self.snapshot.is_some() || cfg!(bug = "scan_without_predicate") {
+            return self.now(view);
         }
         let (core, reading) = (&view.core, Arc::new(reading()));
         let known = |(id, known): &(CollectionId, Arc<Reading>)| {
