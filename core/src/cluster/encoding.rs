@@ -102,9 +102,10 @@ pub(super) fn decode_entry(frame: &Frame) -> Result<Entry, Malformed> {
 fn check_version(version: u8) -> Result<(), Malformed> {
     match version {
         VERSION => Ok(()),
-        newer if newer > VERSION => {
-            Err((Code::Unsupported, format!("a Raft entry of format {newer:#x} needs a newer BlockDB")))
-        }
+        newer if newer > VERSION => Err((
+            Code::Unsupported,
+            format!("a Raft entry of format {newer:#x} needs a newer BlockDB"),
+        )),
         _ => {
             let what = "the log is of a database without a cluster, and not of a Raft group";
             Err((Code::Unsupported, what.to_owned()))
@@ -243,7 +244,8 @@ impl HardState {
             let (term, index) = (reader.u64()?, reader.u64()?);
             Ok::<_, Malformed>(is(flag).then(|| LogId::new_term_index(term, index)))
         };
-        let state = HardState { vote, committed: log_id(FLAG_COMMITTED)?, purged: log_id(FLAG_PURGED)? };
+        let state =
+            HardState { vote, committed: log_id(FLAG_COMMITTED)?, purged: log_id(FLAG_PURGED)? };
         reader.end()?;
         match state.encode(oldest_generation) == bytes {
             true => Ok((state, oldest_generation)),

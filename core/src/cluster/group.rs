@@ -2,8 +2,6 @@
 //! newest of them. [`GroupState::replay`] builds it from frames in their order; the writer keeps it
 //! by the same steps. Pure: which step may be taken is decided here, and no file is touched.
 
-use openraft::entry::RaftEntry;
-
 use super::encoding::{HardState, Malformed, decode_entry};
 use super::index::EntryIndex;
 use super::tail::Tail;

@@ -88,7 +88,8 @@ impl<C: GroupTypes> RaftLogStorage<C> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let outcome = self.shared.append(&self.group, entries.into_iter().collect());
-        let told = outcome.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()));
+        let told =
+            outcome.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()));
         callback.io_completed(told);
         outcome.map_err(io_error)
     }

@@ -17,3 +17,6 @@ pub use types::{
     Command, CommittedLeaderId, Entry, GroupTypes, LeaderId, LogId, Member, Membership, NodeId,
     Payload, TypeConfig, Vote,
 };
+
+#[cfg(test)]
+mod tests;

@@ -217,7 +217,10 @@ fn replay(
             let (start, path) = (frame.start(), frames.segment_path(frame.start().generation));
             match code {
                 Code::Corrupt => Error::corrupt(&path, start.offset, what),
-                _ => Error::new(code, format!("{what} ({} at byte {})", path.display(), start.offset)),
+                _ => Error::new(
+                    code,
+                    format!("{what} ({} at byte {})", path.display(), start.offset),
+                ),
             }
         })?;
         oldest_needed = oldest_needed.max(oldest.unwrap_or(0));
@@ -245,8 +248,10 @@ impl Shared {
     /// Writes `entries` and returns when they are durable.
     pub fn append(&self, group: &Group, entries: Vec<Entry>) -> Result<()> {
         group.guard(|| {
-            let encoded =
-                entries.iter().map(|entry| Encoded::of(&entry.payload)).collect::<Result<Vec<_>>>()?;
+            let encoded = entries
+                .iter()
+                .map(|entry| Encoded::of(&entry.payload))
+                .collect::<Result<Vec<_>>>()?;
             let end = {
                 let mut lane = self.lane.lock();
                 let writer = lane.as_mut().ok_or_else(closed)?;

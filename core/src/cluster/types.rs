@@ -142,10 +142,7 @@ pub struct Member {
 
 impl Member {
     /// A node that peers reach at `peer_address` and clients at `client_address`.
-    pub fn new(
-        peer_address: impl Into<String>,
-        client_address: impl Into<String>,
-    ) -> Result<Self> {
+    pub fn new(peer_address: impl Into<String>, client_address: impl Into<String>) -> Result<Self> {
         let member =
             Member { peer_address: peer_address.into(), client_address: client_address.into() };
         for address in [&member.peer_address, &member.client_address] {
