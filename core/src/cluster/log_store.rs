@@ -88,9 +88,10 @@ impl<C: GroupTypes> RaftLogStorage<C> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let outcome = self.shared.append(&self.group, entries.into_iter().collect());
-        let told =
-            outcome.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()));
-        callback.io_completed(told);
+        callback.io_completed(match &outcome {
+            Ok(()) => Ok(()),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        });
         outcome.map_err(io_error)
     }
 
