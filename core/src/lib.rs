@@ -25,6 +25,8 @@
 //! The map of the rooms below is in `docs/architecture.md`.
 
 pub mod api;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod collection;
 pub mod database;
 pub mod disk;

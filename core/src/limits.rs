@@ -90,3 +90,16 @@ pub const VIOLATIONS_MAX: usize = 100;
 pub const VIOLATION_FOUND_CHARS_MAX: usize = 80;
 /// Characters of a violation's path: field names can be as long as a document.
 pub const VIOLATION_PATH_CHARS_MAX: usize = 1024;
+/// A cluster address, host and port: the longest host name has 253 bytes.
+pub const MEMBER_ADDRESS_BYTES_MAX: usize = 512;
+/// Nodes of one Raft group, learners included: each gets every entry from the leader.
+pub const RAFT_MEMBERS_MAX: usize = 256;
+/// Configurations that are joint at once: two while a change is under way, more only if changes
+/// pile up.
+pub const RAFT_CONFIGS_MAX: usize = 16;
+/// Entries of a Raft log read back at once, unless a single one is larger: a lagging follower is
+/// brought up in messages of this size, and applying holds no more in memory.
+pub const RAFT_READ_BYTES_MAX: usize = 1 << 20;
+/// Entries of a Raft log written in one piece, unless a single one is larger; an append of more
+/// takes several pieces and one sync.
+pub const RAFT_WRITE_BYTES_MAX: usize = 4 << 20;

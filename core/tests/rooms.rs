@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The rooms from top to bottom. `error` and `limits` are files; everyone may use them. `host` and
 /// `disk` name each other: the surroundings include a file system.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "error",
     "limits",
     "document",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 13] = [
     "shard",
     "transaction",
     "database",
+    "cluster",
 ];
 
 fn check(room: &str, file: &Path, faults: &mut Vec<String>) {

@@ -34,16 +34,22 @@ const ORDER: [Part; 7] =
 /// optimised, but it is linked often, so the link is kept short.
 pub const SUITES: [&str; 5] = ["-p", "blockdb-tests", "--profile", "suites", "--locked"];
 
+/// The core with the features that are off by default. Only it is built with them: openraft and
+/// tokio take a minute, and nothing else needs them.
+const FEATURES: [&str; 5] = ["-p", "blockdb", "--features", "cluster", "--locked"];
+
 /// Runs the chosen parts, or all of them, and closes with a table.
 pub fn run(only: &[Part]) -> anyhow::Result<()> {
     let mut finished = Vec::new();
     for part in ORDER {
         if chosen(part, only) {
-            finished.push(step(part)?.run()?);
+            for step in steps(part)? {
+                finished.push(step.run()?);
+            }
         }
     }
     for (name, took) in &finished {
-        terminal::row(true, &format!("{name:<10} {}", terminal::seconds(*took)));
+        terminal::row(true, &format!("{name:<14} {}", terminal::seconds(*took)));
     }
     Ok(())
 }
@@ -53,26 +59,44 @@ fn chosen(part: Part, only: &[Part]) -> bool {
     only.is_empty() || only.contains(&part) || (lint && only.contains(&Part::Lint))
 }
 
-fn step(part: Part) -> anyhow::Result<Step> {
+fn steps(part: Part) -> anyhow::Result<Vec<Step>> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     Ok(match part {
-        Part::Lint | Part::Fmt => Step::cargo("fmt", ["fmt", "--all", "--check"]),
+        Part::Lint | Part::Fmt => vec![Step::cargo("fmt", ["fmt", "--all", "--check"])],
         Part::Clippy => {
             let what =
                 ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-            Step::cargo("clippy", what)
+            let featured = Step::cargo("clippy cluster", ["clippy"])
+                .args(words(&FEATURES))
+                .args(words(&["--all-targets", "--", "-D", "warnings"]));
+            vec![Step::cargo("clippy", what), featured]
         }
-        Part::Deny => Step::cargo("deny", ["--locked", "check", "bans", "licenses", "sources"])
-            .program(tools::cargo_deny()?),
+        Part::Deny => vec![
+            Step::cargo("deny", ["--locked", "check", "bans", "licenses", "sources"])
+                .program(tools::cargo_deny()?),
+        ],
         Part::Unit => {
             let what = ["test", "--workspace", "--exclude", "blockdb-tests", "--locked"];
-            Step::cargo("unit", what).args(["--lib", "--bins", "--tests"].map(str::to_owned))
+            // Unoptimised: all of openraft is compiled into these tests, and they wait for elections
+            // and not for the processor.
+            let featured = Step::cargo("unit cluster", ["test"])
+                .args(words(&FEATURES))
+                .args(words(&["--profile", "dev", "--lib", "cluster::"]));
+            vec![Step::cargo("unit", what).args(words(&["--lib", "--bins", "--tests"])), featured]
         }
-        Part::Doctest => Step::cargo("doctest", ["test", "--workspace", "--locked", "--doc"]),
-        Part::Doc => Step::cargo("doc", ["doc", "--workspace", "--no-deps", "--locked"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-        Part::Suites => Step::cargo("suites", ["test"])
-            .args(SUITES.map(str::to_owned))
-            .args(["--lib", "--bins", "--tests"].map(str::to_owned)),
+        Part::Doctest => {
+            vec![Step::cargo("doctest", ["test", "--workspace", "--locked", "--doc"])]
+        }
+        Part::Doc => {
+            let plain = Step::cargo("doc", ["doc", "--workspace", "--no-deps", "--locked"]);
+            let featured = Step::cargo("doc cluster", ["doc", "--no-deps"]).args(words(&FEATURES));
+            [plain, featured].map(|step| step.env("RUSTDOCFLAGS", "-D warnings")).into()
+        }
+        Part::Suites => vec![
+            Step::cargo("suites", ["test"])
+                .args(words(&SUITES))
+                .args(words(&["--lib", "--bins", "--tests"])),
+        ],
     })
 }
 

@@ -35,6 +35,7 @@ mod finish;
 mod folder;
 mod frame;
 mod live;
+mod reader;
 mod replay;
 mod sync;
 mod tail;
@@ -45,6 +46,7 @@ mod writer;
 
 pub use frame::{APPLY_VERSION, FRAME_HEADER_BYTES, Frame, FrameKind, FrameMeta};
 pub use frame::{PAYLOAD_BYTES_MAX, frame_bytes};
+pub use reader::{FramePlace, FrameReader, Reading};
 pub use replay::{Recovered, replay};
 pub use sync::SyncHandle;
 pub use writer::LogWriter;

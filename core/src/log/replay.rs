@@ -25,6 +25,8 @@ pub struct Recovered {
     pub clean: bool,
     /// Frames handed to the caller.
     pub frames: u64,
+    /// The oldest segment that was read; 0 if there is no log yet.
+    pub oldest_generation: u64,
     /// Whether the newest segment already ends with a frame that says so.
     pub(super) complete: bool,
     /// The last frame's watermark: the newest segment is known to be durable below it.
@@ -56,7 +58,8 @@ pub fn replay(
     each: &mut dyn FnMut(Frame) -> Result<()>,
 ) -> Result<Recovered> {
     let generations = needed_segments(&**vfs, dir, known_end, from_generation)?;
-    let mut recovered = Recovered::default();
+    let oldest_generation = generations.first().copied().unwrap_or(0);
+    let mut recovered = Recovered { oldest_generation, ..Recovered::default() };
     for (number, generation) in generations.iter().enumerate() {
         let mut window = Window::open(&**vfs, dir, database_id, *generation)?;
         let stop = walk(&mut window, each, &mut recovered)?;
