@@ -2,6 +2,8 @@
 //! them.
 
 use super::*;
+use crate::collection::CollectionId;
+use crate::doc;
 use Mode::{Exclusive, Shared};
 
 #[test]
@@ -107,4 +109,88 @@ fn what_a_prepare_logs_is_what_a_restart_takes_again() {
         writers.into_iter().for_each(|writer| drop(writer.granted()));
     });
     assert_eq!(restarted.figures(), LockFigures::default());
+}
+
+#[test]
+fn a_scan_over_prepared_writes_waits_for_the_decision_also_after_a_restart() {
+    let events = CollectionId([1; 16]);
+    let (manager, restarted) = (manager(), super::manager());
+    let document = doc! { "n": 1 };
+    let write = [(&b"k"[..], &document)];
+    let mut owner = holding(&manager, 7, Exclusive);
+    owner.check_writes(events, write).expect("nobody scans");
+    owner.hold_writes(events, write);
+    let logged = owner.locks();
+    let id = owner.detach();
+    restarted.adopt(id, &logged).expect("nobody asked before");
+    assert!(restarted.adopt_writes(id, events, write));
+    assert!(!restarted.adopt_writes(OwnerId(77), events, write), "nobody of that id");
+
+    for manager in [manager, restarted] {
+        std::thread::scope(|scope| {
+            let elsewhere = Scanned::keys(b"l".to_vec(), None);
+            let mut reader = manager.begin();
+            reader.add_predicate(events, Arc::new(elsewhere)).expect("not over the write");
+            let scan = |owner: &mut Owner| {
+                while let Err(blocked) =
+                    owner.add_predicate(events, Arc::new(Scanned::everything()))
+                {
+                    owner.wait_for(blocked, Deadline::NEVER)?;
+                }
+                Ok(())
+            };
+            let waiting = Taking::start(scope, &manager, reader, scan, 1);
+            let mut impatient = manager.begin();
+            let blocked = impatient.add_predicate(events, Arc::new(Scanned::everything()));
+            let blocked = blocked.expect_err("prepared");
+            assert_eq!(blocked.owners(), [id]);
+            let error = impatient.wait_for(blocked, manager.deadline_in_ms(0)).expect_err("soon");
+            let told = format!("prepared writes its scan covers, held by {id} (prepared");
+            assert!(error.detail().contains(&told), "{}", error.detail());
+            assert!(waiting.is_over().is_none());
+            assert!(manager.release_detached(id));
+            drop(waiting.granted());
+        });
+        assert_eq!(manager.figures(), LockFigures::default());
+    }
+}
+
+#[test]
+fn a_scan_never_goes_ahead_of_prepared_writes_to_break_a_cycle() {
+    let events = CollectionId([1; 16]);
+    let manager = manager();
+    let document = doc! {};
+    std::thread::scope(|scope| {
+        // The reader has scanned and another wants to write; going ahead by courtesy, the reader
+        // comes upon writes that are prepared, and waits for these all the same.
+        let mut prepared = holding(&manager, 9, Exclusive);
+        prepared.hold_writes(events, [(&b"p"[..], &document)]);
+        let id = prepared.detach();
+        let mut first = manager.begin();
+        let over_k = Scanned::keys(b"k".to_vec(), Some(b"l".to_vec()));
+        first.add_predicate(events, Arc::new(over_k)).expect("nobody writes there");
+        let second = holding(&manager, 7, Exclusive);
+        let write = |owner: &mut Owner| {
+            let document = doc! {};
+            while let Err(blocked) = owner.check_writes(events, [(&b"k"[..], &document)]) {
+                owner.wait_for(blocked, Deadline::NEVER)?;
+            }
+            Ok(())
+        };
+        let writer = Taking::start(scope, &manager, manager.begin(), write, 1);
+        let first = Taking::start(scope, &manager, first, taking(7, Exclusive), 2);
+        let scan = |owner: &mut Owner| {
+            while let Err(blocked) = owner.add_predicate(events, Arc::new(Scanned::everything())) {
+                owner.wait_for(blocked, Deadline::NEVER)?;
+            }
+            Ok(())
+        };
+        let second = Taking::start(scope, &manager, second, scan, 3);
+        assert!(second.is_over().is_none());
+        assert!(manager.release_detached(id));
+        drop(second.granted());
+        drop(first.granted());
+        drop(writer.granted());
+    });
+    assert_eq!(manager.figures(), LockFigures::default());
 }
