@@ -9,6 +9,9 @@
 //! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
 //! | `kill` (in `cli/tests`) | kill -9 of the real command loses nothing acknowledged |
 //! | `golden` | databases written by released formats open for ever |
+//! | `queries` | generated questions are answered as SQLite answers them |
+//! | `indexes` | indexes and schemas come and go whole, whatever crash interrupts it |
+//! | `packages` | real documents under a schema of every type and rule, indexed while they are imported |
 //! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
@@ -19,6 +22,7 @@
 //! The tests are tested: `cargo xtask soak bugs` builds deliberate defects into the engine
 //! (`core/bugs.txt`), and each must make its suite fail.
 
+pub mod packages;
 pub mod simulation;
 
 /// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has

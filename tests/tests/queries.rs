@@ -7,13 +7,12 @@
 #![allow(clippy::disallowed_methods)] // The judge and its input are outside the engine.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use blockdb::{Collection, CollectionOptions, Db, Document, IndexOptions, Object, Value};
+use blockdb_tests::packages::packages;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params};
 
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/data/packages-sample.jsonl.gz");
 const FIELDS: [&str; 8] = [
     "section",
     "priority",
@@ -27,20 +26,6 @@ const FIELDS: [&str; 8] = [
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// The documents, by name.
-fn packages() -> Vec<(String, Document)> {
-    let path = std::env::var("BLOCKDB_PACKAGES").unwrap_or_else(|_| SAMPLE.to_owned());
-    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let mut text = String::new();
-    flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip of UTF-8");
-    let document = |line: &str| Document::from_json(line).expect("a JSON object");
-    let named = |document: Document| {
-        let name = document.get("name").expect("whole").expect("every package has a name");
-        (name.as_str().expect("a string").to_owned(), document)
-    };
-    text.lines().map(document).map(named).collect()
 }
 
 /// Chance that is the same for the same seed (splitmix64).
@@ -355,7 +340,7 @@ fn queries_see_the_newest_revisions_alone_as_sqlite_does() {
     let packages = collection(&db, true);
     make_indexes(&packages);
     let mut chance = Chance(seed);
-    let documents = self::packages();
+    let documents = blockdb_tests::packages::packages();
     for _ in 0..documents.len() / 2 {
         let (key, document) = chance.pick(&documents);
         let mut changed = document.to_object();

@@ -172,11 +172,7 @@ impl<'a> Bulk<'a> {
     }
 
     fn refuse(&mut self, index: u64, error: Error) -> Result<()> {
-        let soft = matches!(
-            error.code(),
-            Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation
-        );
-        if self.options.on_error == OnError::Stop || !soft {
+        if self.options.on_error == OnError::Stop || !transaction::is_refusal(&error) {
             return Err(error.note(format!("it is item {index}, {}", self.before())));
         }
         self.result.rejected += 1;

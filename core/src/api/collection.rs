@@ -281,7 +281,8 @@ impl Collection {
 
     /// Figures.
     pub fn stats(&self) -> Result<CollectionStats> {
-        collection_stats(&self.view()?)
+        let now_us = self.database.shard.env.host.clock.wall_us();
+        collection_stats(&self.view()?, now_us)
     }
 
     /// Makes `schema` (JSON Schema, the subset of `docs/schema.md`) what new documents are checked

@@ -173,7 +173,7 @@ impl Find {
     /// Answers the query and tells how: the plan, and what was read for it.
     pub fn explain(&self) -> Result<Explain> {
         let (plan, index) = self.view.plan(&self.query)?;
-        let mut found = self.view.find(&self.query)?;
+        let mut found = self.view.find_by(&self.query, &plan, index.clone())?;
         let mut records_found = 0;
         for leaf in found.by_ref() {
             leaf?;

@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::database::verify::{ENTRY_FAULTS_MAX, Fault, Fingerprint, of_error};
+use crate::database::table_check::{ENTRY_FAULTS_MAX, Fingerprint};
+use crate::database::verify::{Fault, of_error};
 use crate::document::Document;
 use crate::error::Result;
 use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::index::{Index, record_keys};
 use crate::shard::state::View;
+use crate::table::manifest::MANIFEST_NAME;
 use crate::table::{Manifest, TableSet};
 
 /// One index and what its tables must hold.
@@ -98,14 +100,6 @@ impl IndexCheck {
 
     fn name_faults(&self, view: &View, sum: Fingerprint, faults: &mut Vec<Fault>) -> Result<()> {
         let before = faults.len();
-        let fault = |file: PathBuf, seq: Option<u64>, what: String| Fault {
-            file,
-            offset: None,
-            collection: Some(view.descriptor.name.clone()),
-            block: None,
-            seq,
-            what,
-        };
         let indexes = std::slice::from_ref(&self.index);
         for table in self.tables.tables() {
             table.verify(&mut |entry| {
@@ -122,7 +116,8 @@ impl IndexCheck {
                 };
                 if !right || entry.rank != entry.seq {
                     let what = "an entry of the index is not what the record there says";
-                    faults.push(fault(table.path(), Some(entry.seq), what.to_owned()));
+                    let what = what.to_owned();
+                    faults.push(Fault::of_file(view, table.path(), Some(entry.seq), what));
                 }
                 Ok(())
             })?;
@@ -132,7 +127,7 @@ impl IndexCheck {
                 "index {:?} holds {} entries, the records below its watermark give {}",
                 self.index.name, sum.count, self.expected.count
             );
-            faults.push(fault(view.core.dir.join("MANIFEST"), None, what));
+            faults.push(Fault::of_file(view, view.core.dir.join(MANIFEST_NAME), None, what));
         }
         Ok(())
     }

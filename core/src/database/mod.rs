@@ -18,6 +18,7 @@ pub mod options;
 pub mod recovery;
 pub mod repair;
 pub mod stats;
+mod table_check;
 pub mod verify;
 
 use std::path::Path;

@@ -295,16 +295,6 @@ fn write_system_genesis(shard: &Shard) -> Result<()> {
     shard.env.host.random.fill(&mut salt);
     let mut batch = BatchBuilder::new(None);
     batch.part(state.system);
-    batch.record(&NewRecord {
-        kind: LeafKind::Genesis,
-        key: None,
-        revision: 1,
-        prev_seq: None,
-        schema: 0,
-        actor: None,
-        body: body.as_bytes(),
-        salt,
-        commitment: None,
-    });
+    batch.record(&NewRecord::unkeyed(LeafKind::Genesis, &body, salt));
     shard.commit(Work::Write(batch.finish())).map(drop)
 }

@@ -22,6 +22,8 @@ pub struct CollectionStats {
     pub records: u64,
     /// Leaves of the Merkle log: records, headers and administrative leaves.
     pub leaves: u64,
+    /// How fast they became as many.
+    pub growth: GrowthStats,
     /// Sealed blocks in the ledger.
     pub blocks: u64,
     /// Records in no block yet.
@@ -44,6 +46,31 @@ pub struct CollectionStats {
     pub operations: BTreeMap<&'static str, OperationStats>,
     /// Its indexes.
     pub indexes: Vec<IndexStats>,
+}
+
+/// How fast a collection grows, by the times of its leaves.
+#[derive(Clone, Copy, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct GrowthStats {
+    /// Leaves of the last hour.
+    pub leaves_last_hour: u64,
+    /// Leaves of the last 24 hours.
+    pub leaves_last_day: u64,
+    /// Leaves of the last 30 days.
+    pub leaves_last_month: u64,
+}
+
+impl GrowthStats {
+    fn at(view: &View, now_us: i64) -> Result<GrowthStats> {
+        let since = |hours: i64| {
+            let from_us = now_us.saturating_sub(hours * 3_600_000_000);
+            view.seq_at(from_us).map(|seq| view.end_seq - seq)
+        };
+        Ok(GrowthStats {
+            leaves_last_hour: since(1)?,
+            leaves_last_day: since(24)?,
+            leaves_last_month: since(30 * 24)?,
+        })
+    }
 }
 
 /// Figures of one index.
@@ -114,8 +141,8 @@ impl Database {
     }
 }
 
-/// Figures of one collection.
-pub fn collection_stats(view: &View) -> Result<CollectionStats> {
+/// Figures of one collection at `now_us`, microseconds since the epoch.
+pub fn collection_stats(view: &View, now_us: i64) -> Result<CollectionStats> {
     let core = &view.core;
     let progress = *core.progress.lock();
     let tables = core.tables.load();
@@ -126,6 +153,7 @@ pub fn collection_stats(view: &View) -> Result<CollectionStats> {
         keys: view.keys,
         records: view.records,
         leaves: view.end_seq,
+        growth: GrowthStats::at(view, now_us)?,
         blocks: core.ledger.position().blocks,
         pending: progress.next_seq - progress.unsealed_first,
         document_bytes: view.body_bytes,

@@ -1,19 +1,15 @@
 //! Verification of a whole database: every body, leaf, block, tile and table entry is read and
 //! compared, the rendered files too. It writes nothing, goes on after a fault where it can, and says
-//! what it did not check.
-//!
-//! Tables are compared with the ledger without holding either in memory: both sides add up a hash of
-//! (key, revision, sequence number) per record, in any order. Only if the sums differ are the entries
-//! looked up one by one to name the wrong ones.
+//! what it did not check. Tables are compared in `table_check.rs`, indexes in `index_check.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::collection::render::{hex, metadata_toml};
 use crate::collection::{Descriptor, Status};
+use crate::database::table_check::{self, Fingerprint};
 use crate::database::{Database, index_check};
 use crate::document::Document;
 use crate::error::{Code, Error, Result};
@@ -21,11 +17,6 @@ use crate::ledger::{self, FaultKind, Slot, StoredLeaf};
 use crate::proof::LeafKind;
 use crate::shard::state::View;
 use crate::shard::statistics;
-use crate::table::manifest::MANIFEST_NAME;
-use crate::table::{Manifest, Table};
-
-/// Table faults reported entry by entry; beyond that only their number.
-pub(super) const ENTRY_FAULTS_MAX: usize = 20;
 
 /// What to verify and how.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +42,14 @@ pub struct Fault {
     pub seq: Option<u64>,
     /// A sentence for people.
     pub what: String,
+}
+
+impl Fault {
+    /// Something about a file of a collection as a whole, or about the leaf `seq` as it tells of it.
+    pub(super) fn of_file(view: &View, file: PathBuf, seq: Option<u64>, what: String) -> Self {
+        let collection = Some(view.descriptor.name.clone());
+        Fault { file, offset: None, collection, block: None, seq, what }
+    }
 }
 
 /// What was found to be there in one collection.
@@ -95,24 +94,6 @@ impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.faults.is_empty()
-    }
-}
-
-/// An order-independent sum over (key, revision, sequence number).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    sum: u128,
-    pub count: u64,
-}
-
-impl Fingerprint {
-    pub fn add(&mut self, key: &[u8], rank: u64, seq: u64) {
-        let mut hash = Xxh3::new();
-        hash.update(&rank.to_le_bytes());
-        hash.update(&seq.to_le_bytes());
-        hash.update(key);
-        self.sum = self.sum.wrapping_add(hash.digest128());
-        self.count += 1;
     }
 }
 
@@ -198,7 +179,7 @@ impl Database {
         self.verify_manifest(view, &mut faults, report)?;
         let (mut entries, mut index_entries) = (0, 0);
         if view.descriptor.status != Status::Purged {
-            entries = self.verify_tables(view, expected, tables.tables(), &mut faults)?;
+            entries = table_check::check_tables(view, expected, tables.tables(), &mut faults)?;
             for check in index_checks {
                 index_entries += check.finish(view, &mut faults)?;
             }
@@ -228,152 +209,8 @@ impl Database {
     }
 
     /// Whether this process writes the database while it is verified.
-    fn writes_live(&self) -> bool {
+    pub(super) fn writes_live(&self) -> bool {
         !self.shard.env.read_only
-    }
-
-    /// The manifest on disk is the one this database runs on, and no table lies beside it unnamed.
-    fn verify_manifest(
-        &self,
-        view: &View,
-        faults: &mut Vec<Fault>,
-        report: &mut VerifyReport,
-    ) -> Result<()> {
-        let core = &view.core;
-        let path = core.dir.join("MANIFEST");
-        let fault = |file: PathBuf, what: &str| Fault {
-            file,
-            offset: None,
-            collection: Some(view.descriptor.name.clone()),
-            block: None,
-            seq: None,
-            what: what.to_owned(),
-        };
-        let work = core.table_work.lock();
-        let purged = view.descriptor.status == Status::Purged;
-        match Manifest::load(&self.shard.env.pool, &core.dir, core.id.0) {
-            Err(error) => faults.push(of_error(&view.descriptor.name, &path, error)?),
-            Ok(None) if purged && !self.recovery.clean => report.not_checked.push(format!(
-                "{}: being purged; the next open goes on with it",
-                core.dir.display()
-            )),
-            Ok(None) if work.manifest.watermark_seq > 0 || purged => {
-                faults.push(fault(path, "the manifest is missing"));
-            }
-            Ok(Some(stored))
-                if (&stored.tables, &stored.indexes)
-                    != (&work.manifest.tables, &work.manifest.indexes) =>
-            {
-                faults.push(fault(path, "the manifest names other tables than those in use"));
-            }
-            Ok(_) => {}
-        }
-        if self.writes_live() || self.shard.beside_writer.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let vfs = &self.shard.env.host.vfs;
-        let own = vfs.list(&core.dir).unwrap_or_default();
-        let is_unnamed = |name: &str| {
-            let number = core.files.number(name);
-            number
-                .is_some_and(|number| work.manifest.tables.iter().all(|meta| meta.number != number))
-        };
-        let own = own.iter().filter(|entry| is_unnamed(&entry.name));
-        let mut unnamed: Vec<PathBuf> = own.map(|entry| core.dir.join(&entry.name)).collect();
-        let of_indexes = vfs.list(&core.dir.join("indexes")).unwrap_or_default();
-        let names = of_indexes.into_iter().map(|entry| entry.name);
-        unnamed.extend(index_check::unnamed_files(view, &work.manifest, names));
-        if self.recovery.clean
-            && !unnamed.is_empty()
-            && vfs.list(&core.dir).is_ok_and(|own| own.iter().all(|e| e.name != MANIFEST_NAME))
-        {
-            faults.push(fault(core.dir.join(MANIFEST_NAME), "the manifest is missing"));
-        }
-        // A crash may come between writing a table and naming it, and a power loss may undo the
-        // removal of one that no longer was, even after closing.
-        report.not_checked.extend(unnamed.iter().map(|path| {
-            format!("{}: no manifest names it; the next open removes it", path.display())
-        }));
-        Ok(())
-    }
-
-    fn verify_tables<'a>(
-        &self,
-        view: &View,
-        expected: Fingerprint,
-        tables: impl Iterator<Item = &'a std::sync::Arc<Table>>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<u64> {
-        let name = &view.descriptor.name;
-        let mut sum = Fingerprint::default();
-        let mut readable = true;
-        let tables: Vec<_> = tables.collect();
-        for table in &tables {
-            let checked = table.verify(&mut |entry| {
-                sum.add(entry.key, entry.rank, entry.seq);
-                Ok(())
-            });
-            if let Err(error) = checked {
-                readable = false;
-                faults.push(of_error(name, &table.path(), error)?);
-            }
-        }
-        if readable && sum != expected {
-            self.name_table_faults(view, &tables, sum, expected, faults)?;
-        }
-        Ok(sum.count)
-    }
-
-    /// The tables are whole and say something else than the ledger: looks up entry by entry.
-    fn name_table_faults(
-        &self,
-        view: &View,
-        tables: &[&std::sync::Arc<Table>],
-        sum: Fingerprint,
-        expected: Fingerprint,
-        faults: &mut Vec<Fault>,
-    ) -> Result<()> {
-        let name = &view.descriptor.name;
-        let before = faults.len();
-        for table in tables {
-            table.verify(&mut |entry| {
-                if faults.len() - before >= ENTRY_FAULTS_MAX {
-                    return Ok(());
-                }
-                let leaf = view.core.ledger.read_leaf(entry.seq)?;
-                let right = leaf.is_some_and(|leaf| {
-                    leaf.key.as_deref() == Some(entry.key) && leaf.revision == Some(entry.rank)
-                });
-                if !right {
-                    let key = String::from_utf8_lossy(entry.key);
-                    faults.push(Fault {
-                        file: table.path(),
-                        offset: None,
-                        collection: Some(name.clone()),
-                        block: None,
-                        seq: Some(entry.seq),
-                        what: format!(
-                            "the entry of key {key:?} is not what the ledger holds there"
-                        ),
-                    });
-                }
-                Ok(())
-            })?;
-        }
-        if faults.len() == before {
-            faults.push(Fault {
-                file: view.core.dir.join("MANIFEST"),
-                offset: None,
-                collection: Some(name.clone()),
-                block: None,
-                seq: None,
-                what: format!(
-                    "the tables hold {} entries, the ledger {} records below their watermark",
-                    sum.count, expected.count
-                ),
-            });
-        }
-        Ok(())
     }
 
     /// Files outside the collections' ledgers and tables: rendered texts, and what has no place.

@@ -90,7 +90,7 @@ impl Store {
     /// Cuts what a failed append left above `end`. If that fails too, the next append writes over
     /// it, or the next open cuts it.
     fn take_back(&self, mut end: LedgerPosition, appender: &mut Appender) {
-        let _ = self.cut_above(&mut end);
+        let _ = self.list(self.dir()).and_then(|entries| self.cut_above(&mut end, &entries));
         appender.dirty.segments.retain(|number| *number <= end.segment);
         appender.dirty.levels.retain(|level| file_bytes(*level, end.end_seq).is_some());
     }

@@ -31,7 +31,8 @@ struct OpenBlock {
     number: u32,
     offset: u64,
     head: BlockHead,
-    /// Leaf and body frames each have a window: they lie apart.
+    /// Leaf and body frames each have a window: they lie apart. That of bodies reads nothing
+    /// unless they are asked for.
     windows: [Window; 2],
     frames: [Option<(FrameRef, Bytes)>; 2],
 }
@@ -76,7 +77,7 @@ impl OpenBlock {
     fn find(store: &Store, view: &View, seq: u64) -> Result<OpenBlock> {
         let (head, place) = store.find(view, Wanted::Seq(seq))?;
         let (number, offset) = (place.number, place.offset);
-        let windows = [store.window(number, STREAM_BYTES)?, store.window(number, STREAM_BYTES)?];
+        let windows = store.window(number, STREAM_BYTES)?.twice();
         Ok(OpenBlock { number, offset, head, windows, frames: [None, None] })
     }
 
@@ -89,7 +90,7 @@ impl OpenBlock {
             number += 1;
             offset = HEADER_BYTES as u64;
             limit = self::limit(store, view, number)?;
-            windows = [store.window(number, STREAM_BYTES)?, store.window(number, STREAM_BYTES)?];
+            windows = store.window(number, STREAM_BYTES)?.twice();
         }
         let head = windows[0].head(offset, limit)?;
         if (head.id(), head.first_seq()) != expected {

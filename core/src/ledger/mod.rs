@@ -36,6 +36,7 @@ mod frame;
 mod inspect;
 mod iter;
 mod leaf;
+mod locate;
 mod position;
 mod purge;
 mod reader;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::disk::DirEntry;
 use crate::disk::compression::Compression;
 use crate::disk::pool::FilePool;
 use crate::error::{Code, Error, Result};
@@ -130,9 +132,14 @@ impl Ledger {
     /// segments and tile levels, what an interrupted purge left. Returns the bytes removed. For a
     /// writer, before its first seal. `corrupt` if a file ends before the position or is missing.
     pub fn cut(&self) -> Result<u64> {
+        self.cut_listed(&self.store.list(self.store.dir())?)
+    }
+
+    /// [`Ledger::cut`] by a caller that has listed the collection's folder.
+    pub fn cut_listed(&self, entries: &[DirEntry]) -> Result<u64> {
         let mut sealer = self.sealer.lock();
         *sealer = None;
-        self.store.cut()
+        self.store.cut(entries)
     }
 
     /// For a reader beside a writer: moves the end over the whole, chained blocks that follow it on

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::block::{BlockHead, FrameKind, FrameRef};
 use super::footer::Wanted;
 use super::leaf::StoredLeaf;
-use super::store::{Place, Store};
+use super::locate::Place;
+use super::store::Store;
 use super::view::View;
 use crate::error::{Code, Result};
 

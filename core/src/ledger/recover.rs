@@ -5,14 +5,15 @@
 use super::append::finished;
 use super::block::BlockHead;
 use super::inspect::inspect;
+use super::locate::{purged_trailer, read_trailer};
 use super::position::LedgerPosition;
 use super::seal::load_frontier;
-use super::store::{Store, is_not_found, purged_trailer, read_trailer};
+use super::store::{Store, is_not_found};
 use super::tiles::{self, LEVELS_MAX, file_bytes, hashes_at};
 use super::view::View;
 use super::window::{STREAM_BYTES, Window};
-use crate::disk::Access;
 use crate::disk::header::HEADER_BYTES;
+use crate::disk::{Access, DirEntry};
 use crate::error::{Code, Error, Result};
 use crate::proof::{Frontier, Hash};
 
@@ -36,30 +37,31 @@ pub(super) fn purge_name(number: u32) -> String {
 }
 
 impl Store {
-    /// Removes everything above the end from segments and tiles; returns how many bytes.
-    pub fn cut(&self) -> Result<u64> {
+    /// Removes everything above the end from segments and tiles; returns how many bytes. `entries`
+    /// are those of the folder.
+    pub fn cut(&self, entries: &[DirEntry]) -> Result<u64> {
         let mut appender = self.lock();
         let mut end = self.current().end;
         appender.dirty.dir = true;
-        let bytes = self.cut_above(&mut end)?;
+        let bytes = self.cut_above(&mut end, entries)?;
         self.restart(end, &mut appender);
         Ok(bytes)
     }
 
     /// Cuts the files at `end`; the caller holds the appender.
-    pub fn cut_above(&self, end: &mut LedgerPosition) -> Result<u64> {
-        Ok(self.cut_segments(end)? + self.cut_tiles(end)?)
+    pub fn cut_above(&self, end: &mut LedgerPosition, entries: &[DirEntry]) -> Result<u64> {
+        Ok(self.cut_segments(end, entries)? + self.cut_tiles(end)?)
     }
 
-    fn cut_segments(&self, end: &mut LedgerPosition) -> Result<u64> {
+    fn cut_segments(&self, end: &mut LedgerPosition, entries: &[DirEntry]) -> Result<u64> {
         let (mut bytes, mut found) = (0, 0);
-        for name in self.names(self.dir())? {
+        for DirEntry { name, .. } in entries.iter().filter(|entry| !entry.is_dir) {
             let is_left =
                 name.strip_suffix(".tmp").is_some_and(|name| segment_number(name).is_some());
-            match segment_number(&name) {
-                Some(number) if number > end.segment => bytes += self.remove(&name)?,
+            match segment_number(name) {
+                Some(number) if number > end.segment => bytes += self.remove(name)?,
                 Some(_) => found += 1,
-                None if is_left => bytes += self.remove(&name)?,
+                None if is_left => bytes += self.remove(name)?,
                 None => {}
             }
         }
@@ -128,11 +130,16 @@ impl Store {
         Ok(bytes)
     }
 
+    /// What lies in `dir`.
+    pub fn list(&self, dir: &std::path::Path) -> Result<Vec<DirEntry>> {
+        let entries = self.pool().vfs().list(dir);
+        entries.map_err(|error| Error::storage("list", dir, error))
+    }
+
     /// The names of the files in `dir`.
     pub fn names(&self, dir: &std::path::Path) -> Result<Vec<String>> {
-        let entries = self.pool().vfs().list(dir);
-        let entries = entries.map_err(|error| Error::storage("list", dir, error))?;
-        Ok(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect())
+        let files = self.list(dir)?.into_iter().filter(|entry| !entry.is_dir);
+        Ok(files.map(|entry| entry.name).collect())
     }
 
     /// Moves the end over every whole block that follows it on disk; returns how many leaves that

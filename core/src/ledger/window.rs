@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::block::{BlockHead, FrameRef, HEAD_FIXED_BYTES};
 use crate::disk::VfsFile;
+use crate::disk::header::{FileHeader, HEADER_BYTES};
 use crate::error::{Error, Result};
 
 /// Bytes read at once when streaming.
@@ -16,6 +17,9 @@ pub(super) const STREAM_BYTES: usize = 256 << 10;
 /// Bytes read at once when hopping from head to head: most heads of small blocks, and few wasted
 /// bytes when blocks are large.
 pub(super) const HOP_BYTES: usize = 16 << 10;
+
+/// A file up to this size is read at once.
+const SMALL_FILE_BYTES: usize = 16 << 10;
 
 /// LZ4 cannot expand more than this; it bounds what a damaged directory makes us allocate.
 const EXPANSION_MAX: usize = 256;
@@ -38,6 +42,29 @@ impl Window {
         Ok(Window { file, path, file_bytes, start: 0, buffer: Vec::new(), read_bytes })
     }
 
+    /// Checks that the file begins with `header`.
+    pub fn check_header(&mut self, header: &FileHeader) -> Result<()> {
+        if self.is_small() && self.file_bytes >= HEADER_BYTES as u64 {
+            let path = self.path.clone();
+            if let Some(bytes) = self.get(0, HEADER_BYTES)?.and_then(|bytes| bytes.try_into().ok())
+            {
+                return header.check(bytes, &path);
+            }
+        }
+        header.read(self.file.as_ref(), &self.path)
+    }
+
+    fn is_small(&self) -> bool {
+        self.file_bytes <= SMALL_FILE_BYTES.min(self.read_bytes) as u64
+    }
+
+    /// The window and another one on the same file.
+    pub fn twice(self) -> [Window; 2] {
+        let twin =
+            Window { buffer: Vec::new(), path: self.path.clone(), file: self.file.clone(), ..self };
+        [twin, self]
+    }
+
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -56,10 +83,12 @@ impl Window {
         };
         let held_end = self.start + self.buffer.len() as u64;
         if offset < self.start || end > held_end {
-            let left = usize::try_from(self.file_bytes - offset).unwrap_or(usize::MAX);
+            // A small file is read whole: thousands of such are opened at once.
+            let from = if self.is_small() { 0 } else { offset };
+            let left = usize::try_from(self.file_bytes - from).unwrap_or(usize::MAX);
             self.buffer.resize(size.max(self.read_bytes).min(left), 0);
-            self.start = offset;
-            let read = self.file.read_exact_at(&mut self.buffer, offset);
+            self.start = from;
+            let read = self.file.read_exact_at(&mut self.buffer, from);
             if let Err(error) = read {
                 self.buffer.clear();
                 return match error.kind() {

@@ -39,17 +39,7 @@ impl Shard {
         });
         if let Some((kind, body)) = leaf {
             batch.part(descriptor.id);
-            batch.record(&NewRecord {
-                kind,
-                key: None,
-                revision: 1,
-                prev_seq: None,
-                schema: 0,
-                actor: None,
-                body: body.as_bytes(),
-                salt: salts[1],
-                commitment: None,
-            });
+            batch.record(&NewRecord::unkeyed(kind, body, salts[1]));
         }
         self.commit(Work::Write(batch.finish())).map(drop)
     }

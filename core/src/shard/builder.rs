@@ -7,6 +7,7 @@
 //! New writes meanwhile go into the index's memtable as they are applied, checked against what the
 //! index holds so far; what slips through is found by the last search.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,21 +42,48 @@ enum Step {
     Refused(Violation),
 }
 
+/// Indexes that wait for a step of their building, and how many are at one.
+#[derive(Debug, Default)]
+pub(super) struct Builds {
+    pub waiting: VecDeque<(CollectionId, u32)>,
+    running: usize,
+}
+
+impl Builds {
+    fn begin(&mut self) -> Option<(CollectionId, u32)> {
+        let next = self.waiting.pop_front()?;
+        self.running += 1;
+        Some(next)
+    }
+
+    /// Whether nothing is being built.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running == 0
+    }
+}
+
 impl Shard {
     /// Does one step of building an index, if one is being built; returns whether it did.
     pub fn build_one(&self, cancel: &AtomicBool) -> Result<bool> {
-        let Some((id, number)) = self.builds.lock().pop_front() else { return Ok(false) };
+        let Some((id, number)) = self.builds.lock().begin() else { return Ok(false) };
+        let built = self.build_index(id, number, cancel);
+        self.builds.lock().running -= 1;
+        self.env.progress.notify();
+        built.map(|()| true)
+    }
+
+    fn build_index(&self, id: CollectionId, number: u32, cancel: &AtomicBool) -> Result<()> {
         let state = self.snapshot();
-        let Some(view) = state.live(id) else { return Ok(true) };
-        let Some(index) = view.core.index(number) else { return Ok(true) };
+        let Some(view) = state.live(id) else { return Ok(()) };
+        let Some(index) = view.core.index(number) else { return Ok(()) };
         // Another act on the collection may have queued it again while a worker is at it; that
         // worker queues it for the next step itself.
-        let Some(_turn) = index.building.try_lock() else { return Ok(true) };
+        let Some(_turn) = index.building.try_lock() else { return Ok(()) };
         if index.is_damaged() {
             self.fail_damaged(&view.core)?;
-            return Ok(true);
+            return Ok(());
         }
-        let again = || self.builds.lock().push_back((id, number));
+        let again = || self.builds.lock().waiting.push_back((id, number));
         let step = match index.is_complete() {
             true => Ok(Step::Complete),
             false => self.build_step(view, &index, cancel),
@@ -75,8 +103,7 @@ impl Shard {
         }
         self.compactions.lock().insert(id);
         self.env.work.notify();
-        self.env.progress.notify();
-        Ok(true)
+        Ok(())
     }
 
     fn build_step(&self, view: &View, index: &Arc<Index>, cancel: &AtomicBool) -> Result<Step> {
@@ -272,8 +299,10 @@ impl Shard {
         for index in descriptor.indexes.iter().filter(|index| index.is_live()) {
             let complete = core.index(index.id).is_some_and(|running| running.is_complete());
             let entry = (core.id, index.id);
-            if (!complete || index.state == IndexState::Building) && !builds.contains(&entry) {
-                builds.push_back(entry);
+            if (!complete || index.state == IndexState::Building)
+                && !builds.waiting.contains(&entry)
+            {
+                builds.waiting.push_back(entry);
             }
         }
     }

@@ -198,48 +198,56 @@ impl Core {
 
     /// The leaf at `seq`, from memory or from the ledger.
     pub fn read(&self, seq: u64) -> Result<StoredLeaf> {
-        // A block is removed from memory only after the ledger shows it, so this order finds it; what
-        // is past the floor was removed, or is about to be.
-        if !self.pending.is_past(seq)
-            && let Some(leaf) = self.pending.get(seq)
-        {
-            return Ok(leaf);
-        }
-        self.ledger.read(seq)?.ok_or_else(|| self.missing(seq))
-    }
-
-    /// [`Core::read`] by a reader that remembers where it was, for many leaves in order of place.
-    pub fn read_with(&self, reader: &mut LedgerReader, seq: u64) -> Result<StoredLeaf> {
-        if !self.pending.is_past(seq)
-            && let Some(leaf) = self.pending.get(seq)
-        {
-            return Ok(leaf);
-        }
-        match reader.read(seq)? {
+        // A block is removed from memory only after the ledger shows it, so this order finds it.
+        match self.pending.get(seq) {
             Some(leaf) => Ok(leaf),
-            // The block was pending when the reader began, and has left memory since.
-            None => {
-                *reader = self.ledger.reader();
-                self.read(seq)
-            }
+            None => self.ledger.read(seq)?.ok_or_else(|| self.missing(seq)),
         }
     }
 
-    /// [`Core::read_with`] of any sequence number below the end: `None` if it is that of a header
-    /// whose block is still on its way to the ledger.
+    /// The leaf at `seq` without its body.
+    pub fn read_leaf(&self, seq: u64) -> Result<StoredLeaf> {
+        match self.pending.get(seq) {
+            Some(leaf) => Ok(leaf),
+            None => self.ledger.read_leaf(seq)?.ok_or_else(|| self.missing(seq)),
+        }
+    }
+
+    /// The leaf at any sequence number below the end, by a reader that remembers where it was: `None`
+    /// if it is that of a header whose block is still on its way to the ledger.
     pub fn look_with(&self, reader: &mut LedgerReader, seq: u64) -> Result<Option<StoredLeaf>> {
-        if !self.pending.is_past(seq)
-            && let Some(leaf) = self.pending.get(seq)
-        {
+        if let Some(leaf) = self.pending.get(seq) {
             return Ok(Some(leaf));
         }
         match reader.read(seq)? {
             Some(leaf) => Ok(Some(leaf)),
+            // The block was pending when the reader began, and has left memory since.
             None => {
                 *reader = self.ledger.reader();
                 self.ledger.read(seq)
             }
         }
+    }
+
+    /// Those leaves at `seqs` that `keep` accepts, in the order of `seqs`. They are read in the order
+    /// of their places, so that each frame of neighbours is decompressed once.
+    pub fn read_batch(
+        &self,
+        reader: &mut LedgerReader,
+        seqs: &[u64],
+        mut keep: impl FnMut(&StoredLeaf) -> Result<bool>,
+    ) -> Result<impl Iterator<Item = StoredLeaf>> {
+        let mut order: Vec<usize> = (0..seqs.len()).collect();
+        order.sort_unstable_by_key(|at| seqs[*at]);
+        let mut leaves: Vec<Option<StoredLeaf>> = vec![None; seqs.len()];
+        for at in order {
+            let seq = seqs[at];
+            let leaf = self.look_with(reader, seq)?.ok_or_else(|| self.missing(seq))?;
+            if keep(&leaf)? {
+                leaves[at] = Some(leaf);
+            }
+        }
+        Ok(leaves.into_iter().flatten())
     }
 
     /// The newest revision of `key` below `end_seq`.
@@ -249,8 +257,14 @@ impl Core {
 
     /// Whether the record at `seq` is the newest revision of its key below `end_seq`.
     pub fn is_newest(&self, seq: u64, end_seq: u64) -> Result<bool> {
-        let leaf = self.read_leaf(seq)?;
-        let Some(key) = leaf.key.as_deref() else { return Ok(false) };
+        match &self.read_leaf(seq)?.key {
+            Some(key) => self.is_newest_of(key, seq, end_seq),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the newest revision of `key` below `end_seq` is the record at `seq`.
+    pub fn is_newest_of(&self, key: &[u8], seq: u64, end_seq: u64) -> Result<bool> {
         Ok(self.newest(key, end_seq)?.is_some_and(|newest| newest.seq == seq))
     }
 
@@ -302,16 +316,6 @@ impl Core {
     /// The live index of that number.
     pub fn index(&self, id: u32) -> Option<Arc<Index>> {
         self.indexes.load().iter().find(|index| index.id == id).cloned()
-    }
-
-    /// The leaf at `seq` without its body.
-    pub fn read_leaf(&self, seq: u64) -> Result<StoredLeaf> {
-        if !self.pending.is_past(seq)
-            && let Some(leaf) = self.pending.get(seq)
-        {
-            return Ok(leaf);
-        }
-        self.ledger.read_leaf(seq)?.ok_or_else(|| self.missing(seq))
     }
 
     fn missing(&self, seq: u64) -> Error {

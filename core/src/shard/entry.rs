@@ -13,6 +13,7 @@
 use bytes::Bytes;
 
 use crate::collection::CollectionId;
+use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::PendingLeaf;
 use crate::proof::{self, Hash, LeafKind};
@@ -121,6 +122,23 @@ pub struct NewRecord<'a> {
     pub salt: [u8; 16],
     /// The commitment to salt and body, if it was computed already.
     pub commitment: Option<Hash>,
+}
+
+impl<'a> NewRecord<'a> {
+    /// A leaf of a kind that has no key: it is no revision of anything.
+    pub fn unkeyed(kind: LeafKind, body: &'a Document, salt: [u8; 16]) -> Self {
+        NewRecord {
+            kind,
+            key: None,
+            revision: 1,
+            prev_seq: None,
+            schema: 0,
+            actor: None,
+            body: body.as_bytes(),
+            salt,
+            commitment: None,
+        }
+    }
 }
 
 /// Builds a batch: encodes and hashes on the writer's own thread, so that the committer only fills

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::collection::CollectionId;
 use crate::collection::index::IndexDescriptor;
 use crate::collection::query::{IndexFields, IndexKeys};
-use crate::document::Document;
+use crate::document::{Document, Object};
 use crate::error::{Code, Error, Result};
 use crate::shard::core::Core;
 use crate::shard::environment::Environment;
@@ -95,6 +95,15 @@ impl Index {
         self.damaged.load(Ordering::Acquire)
     }
 
+    /// The entries of a document, none if the index leaves it out for having none of its fields.
+    fn keys(&self, object: &Object) -> Result<IndexKeys> {
+        let mut keys = self.fields.keys(object)?;
+        if self.sparse && keys.all_missing {
+            keys.keys.clear();
+        }
+        Ok(keys)
+    }
+
     /// Adds the entries of the record at `seq` to `memtable`.
     pub fn insert(memtable: &MemTable, keys: &IndexKeys, seq: u64) {
         if keys.from_array && memtable.newest(ARRAY_MARK, u64::MAX).is_none() {
@@ -146,7 +155,10 @@ impl Index {
         for entry in tables.scan(Bound::Included(key), Bound::Included(key), end_seq, false) {
             let seq = entry?.seq;
             let leaf = core.read_leaf(seq)?;
-            if leaf.key.as_deref() != Some(own_key) && core.is_newest(seq, end_seq)? {
+            let others = leaf.key.as_deref().filter(|key| *key != own_key);
+            if let Some(key) = others
+                && core.is_newest_of(key, seq, end_seq)?
+            {
                 return Ok(Some(seq));
             }
         }
@@ -177,11 +189,7 @@ pub fn record_keys(indexes: &[Arc<Index>], document: &Document) -> Result<Record
     let object = document.try_to_object()?;
     let mut keys = Vec::with_capacity(indexes.len());
     for index in indexes {
-        let found = index.fields.keys(&object);
-        let mut found = found.map_err(|error| of_index(&index.name, error))?;
-        if index.sparse && found.all_missing {
-            found.keys.clear();
-        }
+        let found = index.keys(&object).map_err(|error| of_index(&index.name, error))?;
         keys.push((index.id, found));
     }
     Ok(keys)
@@ -201,11 +209,9 @@ pub fn enter_recovered(
             Some(object) => object,
             none => none.insert(Document::from_trusted(body.clone()).try_to_object()?),
         };
-        let Ok(mut keys) = index.fields.keys(object) else { continue };
-        if index.sparse && keys.all_missing {
-            keys.keys.clear();
+        if let Ok(keys) = index.keys(object) {
+            Index::insert(memtable, &keys, seq);
         }
-        Index::insert(memtable, &keys, seq);
     }
     Ok(())
 }
@@ -218,5 +224,6 @@ fn of_index(name: &str, error: Error) -> Error {
 /// The lock that stands for `key` in a unique index.
 pub fn lock_of(collection: CollectionId, index: u32, key: &[u8]) -> u64 {
     let seed = u64::from_le_bytes(collection.0[..8].try_into().expect("eight bytes"));
-    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed ^ (u64::from(index) + 1) << 40)
+    let number = (u64::from(index) + 1) << 40;
+    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed ^ number)
 }

@@ -2,12 +2,13 @@
 //! where its ledger durably ends; the manifest says which tables there are and up to which sequence
 //! number they reach. What lies between is rebuilt from the ledger's leaves.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::collection::{Descriptor, IndexDescriptor, Status};
-use crate::disk::Access;
+use crate::disk::{Access, DirEntry};
 use crate::error::{Code, Error, Result};
 use crate::ledger::{Slot, StoredLeaf};
 use crate::proof::LeafKind;
@@ -27,15 +28,13 @@ impl Shard {
         }
         // The manifest first: beside a writer, what it covers is in the ledger that is read after it.
         let manifest = Manifest::load(&self.env.pool, &core.dir, core.id.0)?.unwrap_or_default();
-        match self.env.read_only {
-            true => self.extend(core)?,
+        let entries = match self.env.read_only {
+            true => self.extend(core).map(|()| Vec::new())?,
             false => self.cut(core)?,
-        }
+        };
         let manifest = self.without_dropped(core, descriptor, manifest)?;
         if descriptor.status == Status::Purged {
-            if !self.env.read_only {
-                self.remove_orphans(core, &manifest)?;
-            }
+            self.remove_orphans(core, &manifest, &entries)?;
             core.table_work.lock().manifest = manifest;
             return Ok(());
         }
@@ -49,9 +48,7 @@ impl Shard {
             let now_us = self.env.host.clock.monotonic_us();
             core.memtable_since_us.store(now_us.max(1), Ordering::Relaxed);
         }
-        if !self.env.read_only {
-            self.remove_orphans(core, &manifest)?;
-        }
+        self.remove_orphans(core, &manifest, &entries)?;
         let tables = TableSet::open(&core.files, &self.env.cache, &manifest.tables)?;
         core.tables.store(Arc::new(tables.with_memtable(memtable)));
         core.table_work.lock().manifest = manifest;
@@ -140,7 +137,7 @@ impl Shard {
     }
 
     /// Fills the memtables with what the ledger holds from `watermark_seq` on; returns how many
-    /// records that were.
+    /// records that were. Where bodies cannot be read any more, only keys are entered.
     fn rebuild_memtables(
         &self,
         core: &Core,
@@ -153,40 +150,44 @@ impl Shard {
             .iter()
             .map(|index| (index.clone(), index.front(), index.since_seq))
             .collect();
-        let mut counted = 0;
-        for leaf in core.ledger.iter(watermark_seq, false) {
-            let leaf = leaf?;
+        let (mut counted, next_seq) = (0, Cell::new(watermark_seq));
+        let mut enter = |leaf: &StoredLeaf, indexes: &[_]| {
+            next_seq.set(leaf.seq + 1);
             if let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) {
                 memtable.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
                 counted += 1;
             }
-        }
-        if !indexes.is_empty() && counted > 0 {
-            let mut leaves = core.ledger.iter(watermark_seq, true);
-            let read = leaves.try_for_each(|leaf| match leaf? {
-                StoredLeaf {
-                    kind: LeafKind::Record, seq, slot: Slot::Live { body, .. }, ..
-                } => enter_recovered(&indexes, seq, &body),
+            match (leaf.kind, &leaf.slot) {
+                (LeafKind::Record, Slot::Live { body, .. }) => {
+                    enter_recovered(indexes, leaf.seq, body)
+                }
                 _ => Ok(()),
-            });
-            let damaged = is_damaged(read)?;
-            indexes.iter().for_each(|(index, ..)| index.damaged.store(damaged, Ordering::Release));
+            }
+        };
+        let mut leaves = core.ledger.iter(watermark_seq, !indexes.is_empty());
+        if is_damaged(leaves.try_for_each(|leaf| enter(&leaf?, &indexes)))? {
+            indexes.iter().for_each(|(index, ..)| index.damaged.store(true, Ordering::Release));
+            let mut leaves = core.ledger.iter(next_seq.get(), false);
+            leaves.try_for_each(|leaf| enter(&leaf?, &[]))?;
         }
         Ok(counted)
     }
 
-    fn cut(&self, core: &Core) -> Result<()> {
-        match self.env.host.vfs.list(&core.dir) {
-            Ok(_) => core.folder_made.store(true, Ordering::Relaxed),
+    /// Cuts the ledger at its durable end; returns what lies in the collection's folder.
+    fn cut(&self, core: &Core) -> Result<Vec<DirEntry>> {
+        let entries = match self.env.host.vfs.list(&core.dir) {
+            Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return match core.ledger.position().end_seq {
-                    0 => Ok(()),
+                    0 => Ok(Vec::new()),
                     _ => Err(Error::corrupt(&core.dir, 0, "the collection's folder is missing")),
                 };
             }
             Err(error) => return Err(Error::storage("list", &core.dir, error)),
-        }
-        core.ledger.cut().map(drop)
+        };
+        core.folder_made.store(true, Ordering::Relaxed);
+        core.ledger.cut_listed(&entries)?;
+        Ok(entries)
     }
 
     /// Read-only: takes in blocks beyond the restart point, which a running writer has appended.
@@ -205,23 +206,21 @@ impl Shard {
     }
 
     /// Removes table files that no manifest names: a crash came between writing and naming them.
-    fn remove_orphans(&self, core: &Core, manifest: &Manifest) -> Result<()> {
-        if !core.folder_made.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+    /// `entries` are those of the folder, or none when read-only.
+    fn remove_orphans(&self, core: &Core, manifest: &Manifest, entries: &[DirEntry]) -> Result<()> {
         let live = manifest.tables.iter().map(|meta| meta.number).collect();
-        core.files.remove_unlisted(&live)?;
-        self.remove_index_orphans(core, manifest)
+        core.files.remove_unlisted(&live, entries)?;
+        match entries.iter().any(|entry| entry.is_dir && entry.name == "indexes") {
+            true => self.remove_index_orphans(core, manifest),
+            false => Ok(()),
+        }
     }
 
     /// Removes index files that no manifest names, of indexes there are and of such as are gone.
     fn remove_index_orphans(&self, core: &Core, manifest: &Manifest) -> Result<()> {
         let dir = core.dir.join("indexes");
-        let entries = match self.env.host.vfs.list(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::storage("list", &dir, error)),
-        };
+        let listed = self.env.host.vfs.list(&dir);
+        let entries = listed.map_err(|error| Error::storage("list", &dir, error))?;
         core.index_folder_made.store(true, Ordering::Relaxed);
         let tables = manifest.indexes.iter().flat_map(|index| &index.tables);
         let live: BTreeSet<u32> = tables.map(|meta| meta.number).collect();

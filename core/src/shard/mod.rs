@@ -44,6 +44,7 @@ pub mod sealer;
 pub mod state;
 pub mod statistics;
 pub mod throttle;
+pub mod times;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -117,7 +118,7 @@ pub struct Shard {
     /// Collections whose tables changed and may want compaction.
     compactions: Mutex<BTreeSet<CollectionId>>,
     /// Indexes with old records to bring in, or with an outcome to log.
-    builds: Mutex<VecDeque<(CollectionId, u32)>>,
+    builds: Mutex<builder::Builds>,
     /// Indexes that are no longer kept up and whose tables are still there.
     forgotten: Mutex<BTreeMap<(CollectionId, u32), Arc<Index>>>,
     /// Dropped collections that keep their bodies for a while.

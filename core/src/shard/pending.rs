@@ -79,11 +79,6 @@ impl Pending {
         Pending { parts: RwLock::default(), floor_seq: AtomicU64::new(end_seq) }
     }
 
-    /// Whether the ledger is known to hold `seq`: spares most reads a lock.
-    pub fn is_past(&self, seq: u64) -> bool {
-        seq < self.floor_seq.load(Ordering::Acquire)
-    }
-
     /// Adds what one entry brought.
     pub fn push(&self, part: PendingPart) -> Arc<PendingPart> {
         let part = Arc::new(part);
@@ -91,8 +86,12 @@ impl Pending {
         part
     }
 
-    /// The record at `seq`, if it is pending.
+    /// The record at `seq`, if it is pending; one that is not found is in the ledger.
     pub fn get(&self, seq: u64) -> Option<StoredLeaf> {
+        // What is past the floor was removed, or is about to be: spares most reads the lock.
+        if seq < self.floor_seq.load(Ordering::Acquire) {
+            return None;
+        }
         let parts = self.parts.read();
         let (_, part) = parts.range(..=seq).next_back()?;
         (seq < part.end_seq()).then(|| part.stored(seq))

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ledger::{LedgerIter, LedgerReader, StoredLeaf};
 use crate::shard::pending::{self, PendingPart};
 use crate::shard::state::View;
-use crate::table::{Entry, NewestOnly};
+use crate::table::NewestOnly;
 
 /// Keys resolved together: enough to sort by place, few enough that a limit wastes little.
 const RESOLVE_BATCH: usize = 128;
@@ -123,15 +123,12 @@ pub struct Records {
 impl Records {
     fn fill(&mut self) -> Result<()> {
         self.view.check_live()?;
-        let entries: Vec<Entry> = self.entries.by_ref().take(self.batch).collect::<Result<_>>()?;
+        let entries = self.entries.by_ref().take(self.batch);
+        let seqs: Vec<u64> =
+            entries.map(|entry| entry.map(|entry| entry.seq)).collect::<Result<_>>()?;
         self.batch = (self.batch * 2).min(RESOLVE_BATCH);
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_unstable_by_key(|index| entries[*index].seq);
-        let mut leaves: Vec<Option<StoredLeaf>> = vec![None; entries.len()];
-        for index in order {
-            leaves[index] = Some(self.view.core.read_with(&mut self.reader, entries[index].seq)?);
-        }
-        self.ready.extend(leaves.into_iter().flatten());
+        let leaves = self.view.core.read_batch(&mut self.reader, &seqs, |_| Ok(true))?;
+        self.ready.extend(leaves);
         Ok(())
     }
 }

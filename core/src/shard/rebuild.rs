@@ -54,32 +54,32 @@ pub struct RepairedCollection {
 struct Chunks<'a> {
     shard: &'a Shard,
     options: TableOptions,
-    files: Vec<Arc<TableFiles>>,
-    memtables: Vec<Arc<MemTable>>,
+    files: Arc<TableFiles>,
+    /// The collection's own: from key to sequence number.
+    primary: Arc<MemTable>,
     /// The indexes with the memtables they fill, and where each begins.
-    into: Vec<(Arc<Index>, Arc<MemTable>, u64)>,
+    indexes: Vec<(Arc<Index>, Arc<MemTable>, u64)>,
+    /// The tables of the collection, then those of each index.
     written: Vec<Vec<TableMeta>>,
     next_number: u32,
 }
 
 impl Chunks<'_> {
     fn bytes(&self) -> u64 {
-        self.memtables.iter().map(|memtable| memtable.bytes()).sum()
+        let of_indexes = self.indexes.iter().map(|(_, memtable, _)| memtable.bytes());
+        self.primary.bytes() + of_indexes.sum::<u64>()
     }
 
     fn write_out(&mut self) -> Result<()> {
         let next_number = &mut self.next_number;
-        for ((files, memtable), written) in
-            self.files.iter().zip(&mut self.memtables).zip(&mut self.written)
-        {
+        let primary = std::iter::once((&self.files, &mut self.primary));
+        let of_indexes = self.indexes.iter_mut();
+        let of_indexes = of_indexes.map(|(index, memtable, _)| (&index.files, memtable));
+        for ((files, memtable), written) in primary.chain(of_indexes).zip(&mut self.written) {
             if memtable.is_empty() {
                 continue;
             }
             let full = std::mem::take(memtable);
-            for (_, into, _) in self.into.iter_mut().filter(|(_, into, _)| Arc::ptr_eq(into, &full))
-            {
-                *into = memtable.clone();
-            }
             let mut take_number = || {
                 *next_number += 1;
                 *next_number - 1
@@ -154,23 +154,18 @@ impl Shard {
         indexes: &[Arc<Index>],
         first_seqs: &[u64],
     ) -> Result<(Chunks<'a>, u64)> {
-        let mut files = vec![core.files.clone()];
-        files.extend(indexes.iter().map(|index| index.files.clone()));
-        let memtables: Vec<Arc<MemTable>> = files.iter().map(|_| Arc::default()).collect();
-        let into = indexes.iter().zip(&memtables[1..]).zip(first_seqs);
+        let filled = indexes.iter().zip(first_seqs);
         let mut chunks = Chunks {
-            into: into
-                .map(|((index, memtable), first)| (index.clone(), memtable.clone(), *first))
-                .collect(),
             shard: self,
             options: TableOptions {
                 compression: descriptor.settings.compression,
                 table_bytes_max: self.env.tuning.table_bytes_max,
                 ..TableOptions::default()
             },
-            memtables,
-            written: files.iter().map(|_| Vec::new()).collect(),
-            files,
+            files: core.files.clone(),
+            primary: Arc::default(),
+            indexes: filled.map(|(index, first)| (index.clone(), Arc::default(), *first)).collect(),
+            written: vec![Vec::new(); 1 + indexes.len()],
             next_number: 1,
         };
         let bytes_max = self.env.tuning.memtable_bytes_max() / CHUNK_SHARE;
@@ -182,9 +177,9 @@ impl Shard {
             }
             let (LeafKind::Record, Some(key)) = (leaf.kind, &leaf.key) else { continue };
             records += 1;
-            chunks.memtables[0].insert(key, leaf.revision.unwrap_or(1), leaf.seq);
+            chunks.primary.insert(key, leaf.revision.unwrap_or(1), leaf.seq);
             if let Slot::Live { body, .. } = &leaf.slot {
-                enter_recovered(&chunks.into, leaf.seq, body)?;
+                enter_recovered(&chunks.indexes, leaf.seq, body)?;
             }
         }
         Ok((chunks, records))

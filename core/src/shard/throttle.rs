@@ -89,7 +89,7 @@ impl Shard {
 
     fn tables_idle(&self) -> bool {
         self.flushes.lock().is_empty()
-            && self.builds.lock().is_empty()
+            && self.builds.lock().is_idle()
             && self.compactions.lock().is_empty()
             && self.snapshot().collections.values().all(|view| {
                 view.core.flushing.lock().units.is_empty()

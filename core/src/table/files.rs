@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::DirEntry;
 use crate::disk::header::{FileHeader, FileKind};
 use crate::disk::pool::FilePool;
 use crate::error::{Error, Result};
@@ -68,11 +69,10 @@ impl TableFiles {
     }
 
     /// Removes what a crash left behind: table files that are not among `live`. To be called on
-    /// open, before any table is written; returns the numbers of the removed files.
-    pub fn remove_unlisted(&self, live: &BTreeSet<u32>) -> Result<Vec<u32>> {
+    /// open, before any table is written, with the folder's `entries`; returns the numbers of the
+    /// removed files.
+    pub fn remove_unlisted(&self, live: &BTreeSet<u32>, entries: &[DirEntry]) -> Result<Vec<u32>> {
         let vfs = self.pool.vfs();
-        let entries =
-            vfs.list(&self.dir).map_err(|error| Error::storage("list", &self.dir, error))?;
         let numbers = entries.iter().filter_map(|entry| self.number(&entry.name));
         let unlisted: Vec<u32> = numbers.filter(|number| !live.contains(number)).collect();
         if !unlisted.is_empty() {

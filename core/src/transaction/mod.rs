@@ -14,5 +14,6 @@ mod tests;
 
 pub use locks::LockManager;
 pub use write::{
-    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, prepare_batch, put_one,
+    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, is_refusal, prepare_batch,
+    put_one,
 };

@@ -508,7 +508,7 @@ fn not_unique(index: &Index, item: &Item, other: &str) -> Error {
 }
 
 /// Whether an error refuses one item and not the whole call.
-fn is_refusal(error: &Error) -> bool {
+pub fn is_refusal(error: &Error) -> bool {
     matches!(
         error.code(),
         Code::InvalidArgument | Code::DuplicateKey | Code::TooLarge | Code::SchemaViolation

@@ -10,9 +10,10 @@ use crate::disk::header::HEADER_BYTES;
 use crate::error::{Code, Error, Result};
 use crate::ledger::block::BlockHead;
 use crate::ledger::footer::{IndexEntry, SparseIndex, Trailer, footer_bytes, page_is_whole};
+use crate::ledger::locate::{purged_trailer, read_trailer};
 use crate::ledger::position::LedgerPosition;
 use crate::ledger::recover::{segment_number, tile_level};
-use crate::ledger::store::{Store, is_not_found, purged_trailer, read_trailer};
+use crate::ledger::store::{Store, is_not_found};
 use crate::ledger::tiles::{self, LEVELS_MAX};
 use crate::ledger::window::{HOP_BYTES, STREAM_BYTES, Window};
 

@@ -96,7 +96,8 @@ fn files_that_no_manifest_names_are_removed_on_open() {
     let tables = room.write(ascending(600), &small_options());
     room.disk.create(Path::new("c/other.txt"), false).unwrap();
     let live = BTreeSet::from([1, 2]);
-    let removed = room.files.remove_unlisted(&live).unwrap();
+    let entries = room.disk.list(room.files.dir()).unwrap();
+    let removed = room.files.remove_unlisted(&live, &entries).unwrap();
     assert_eq!(removed, (3..=tables.len() as u32).collect::<Vec<_>>());
     let names = ["other.txt", "sstable_000001.sst", "sstable_000002.sst"];
     assert_eq!(room.disk.names(), names);

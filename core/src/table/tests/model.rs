@@ -194,7 +194,8 @@ impl Model {
         let loaded = Manifest::load(&self.room.pool, dir, OWNER).unwrap();
         assert_eq!(loaded.as_ref(), Some(&manifest));
         let live = manifest.tables.iter().map(|table| table.number).collect();
-        assert_eq!(self.room.files.remove_unlisted(&live).unwrap(), [0u32; 0]);
+        let entries = vfs.list(dir).unwrap();
+        assert_eq!(self.room.files.remove_unlisted(&live, &entries).unwrap(), [0u32; 0]);
         let opened = TableSet::open(&self.room.files, &self.room.cache, &manifest.tables).unwrap();
         let memtables = self.set.memtables().iter().rev();
         self.set = memtables.fold(opened, |set, memtable| set.with_memtable(memtable.clone()));
@@ -297,7 +298,8 @@ proptest! {
             collect(table).unwrap();
         }
         let live: BTreeSet<u32> = model.set.tables().map(|table| table.meta().number).collect();
-        let orphans = model.room.files.remove_unlisted(&live).unwrap();
+        let entries = model.room.pool.vfs().list(model.room.files.dir()).unwrap();
+        let orphans = model.room.files.remove_unlisted(&live, &entries).unwrap();
         prop_assert_eq!(orphans, Vec::<u32>::new(), "obsolete tables leave no file");
     }
 }
