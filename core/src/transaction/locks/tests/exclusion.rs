@@ -99,6 +99,27 @@ fn those_who_wait_are_served_in_the_order_they_began() {
 }
 
 #[test]
+fn whoever_began_earlier_goes_before_those_who_asked_earlier() {
+    let manager = manager();
+    std::thread::scope(|scope| {
+        let current = holding(&manager, 7, Exclusive);
+        let [old, middle, young] = [(); 3].map(|()| manager.begin());
+        let middle = Taking::start(scope, &manager, middle, taking(7, Exclusive), 1);
+        let young = Taking::start(scope, &manager, young, taking(7, Exclusive), 2);
+        let old = Taking::start(scope, &manager, old, taking(7, Exclusive), 3);
+        drop(current);
+        let old = old.granted();
+        assert!(middle.is_over().is_none() && young.is_over().is_none());
+        drop(old);
+        let middle = middle.granted();
+        assert!(young.is_over().is_none());
+        drop(middle);
+        drop(young.granted());
+    });
+    assert_eq!(manager.figures(), LockFigures::default());
+}
+
+#[test]
 fn a_writer_is_not_overtaken_by_readers_and_those_behind_it_come_in_together() {
     let manager = manager();
     std::thread::scope(|scope| {
