@@ -179,7 +179,7 @@ fn a_batch_takes_each_lock_once_and_goes_on_behind_a_busy_one() {
         let blocker = holding(&manager, spread(500), Exclusive);
         let batch = move |owner: &mut Owner| {
             let locks = (0..1000).chain(0..1000).map(spread).collect();
-            owner.lock_all(locks, Exclusive, Deadline::NEVER)?;
+            owner.lock_all(locks, Exclusive, SOME_DAY)?;
             Ok(())
         };
         let taking = Taking::start(scope, &manager, manager.begin(), batch, 1);
@@ -203,7 +203,7 @@ fn overlapping_batches_exclude_each_other_and_never_deadlock() {
                     let mine = [(thread + round) % 8, (thread * 3 + round * 5) % 8, round % 8];
                     let mut owner = manager.begin();
                     let locks = mine.iter().map(|index| name(*index)).collect();
-                    owner.lock_all(locks, Exclusive, Deadline::NEVER).expect("no cycle");
+                    owner.lock_all(locks, Exclusive, SOME_DAY).expect("no cycle");
                     for index in mine.iter().collect::<HashSet<_>>() {
                         let before = inside[*index as usize].fetch_add(1, Ordering::SeqCst);
                         assert_eq!(before, 0, "two holders of one lock");

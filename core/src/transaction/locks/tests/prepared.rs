@@ -10,7 +10,7 @@ use Mode::{Exclusive, Shared};
 fn a_detached_owner_keeps_its_locks_until_it_is_released_by_id() {
     let manager = manager();
     let mut owner = holding(&manager, 7, Exclusive);
-    owner.lock(8, Shared, Deadline::NEVER).expect("free");
+    owner.lock(8, Shared, SOME_DAY).expect("free");
     let id = owner.detach();
     assert_eq!((manager.detached(), manager.figures().locks), (vec![id], 2));
     let mut other = manager.begin();
@@ -20,7 +20,7 @@ fn a_detached_owner_keeps_its_locks_until_it_is_released_by_id() {
     assert!(error.detail().contains(&told), "{}", error.detail());
     assert!(manager.release_detached(id));
     assert!(!manager.release_detached(id), "resolving twice does nothing");
-    other.lock(7, Exclusive, Deadline::NEVER).expect("free again");
+    other.lock(7, Exclusive, SOME_DAY).expect("free again");
 }
 
 #[test]
@@ -43,12 +43,12 @@ fn locks_adopted_at_recovery_hold_and_later_owners_are_younger() {
     assert_eq!(manager.detached(), [OwnerId(3), OwnerId(41)]);
     let mut owner = manager.begin();
     assert!(owner.id() > OwnerId(41));
-    owner.lock(8, Shared, Deadline::NEVER).expect("beside the others");
+    owner.lock(8, Shared, SOME_DAY).expect("beside the others");
     for lock in [7, 9] {
         assert!(owner.lock(lock, Shared, manager.deadline_in_ms(0)).is_err());
     }
     assert!(manager.release_detached(OwnerId(41)) && manager.release_detached(OwnerId(3)));
-    owner.lock(7, Exclusive, Deadline::NEVER).expect("free");
+    owner.lock(7, Exclusive, SOME_DAY).expect("free");
     drop(owner);
     assert_eq!(manager.figures(), LockFigures::default());
 }
@@ -69,7 +69,7 @@ fn a_prepared_transaction_is_never_a_victim() {
     let manager = manager();
     std::thread::scope(|scope| {
         let mut one = holding(&manager, 1, Exclusive);
-        one.lock(2, Exclusive, Deadline::NEVER).expect("free");
+        one.lock(2, Exclusive, SOME_DAY).expect("free");
         let two = holding(&manager, 3, Exclusive);
         let one = one.detach();
         let soon = manager.deadline_in_ms(30);
@@ -86,8 +86,8 @@ fn a_prepared_transaction_is_never_a_victim() {
 fn what_a_prepare_logs_is_what_a_restart_takes_again() {
     let manager = manager();
     let mut owner = holding(&manager, 9, Shared);
-    owner.lock_all(vec![4, 2, 9], Exclusive, Deadline::NEVER).expect("free");
-    owner.lock(3, Shared, Deadline::NEVER).expect("free");
+    owner.lock_all(vec![4, 2, 9], Exclusive, SOME_DAY).expect("free");
+    owner.lock(3, Shared, SOME_DAY).expect("free");
     let logged = owner.locks();
     assert_eq!(logged, [(2, Exclusive), (3, Shared), (4, Exclusive), (9, Exclusive)]);
     let id = owner.detach();
@@ -135,7 +135,7 @@ fn a_scan_over_prepared_writes_waits_for_the_decision_also_after_a_restart() {
                 while let Err(blocked) =
                     owner.add_predicate(events, Arc::new(Scanned::everything()))
                 {
-                    owner.wait_for(blocked, Deadline::NEVER)?;
+                    owner.wait_for(blocked, SOME_DAY)?;
                 }
                 Ok(())
             };
@@ -173,7 +173,7 @@ fn a_scan_never_goes_ahead_of_prepared_writes_to_break_a_cycle() {
         let write = |owner: &mut Owner| {
             let document = doc! {};
             while let Err(blocked) = owner.check_writes(events, [(&b"k"[..], &document)]) {
-                owner.wait_for(blocked, Deadline::NEVER)?;
+                owner.wait_for(blocked, SOME_DAY)?;
             }
             Ok(())
         };
@@ -181,7 +181,7 @@ fn a_scan_never_goes_ahead_of_prepared_writes_to_break_a_cycle() {
         let first = Taking::start(scope, &manager, first, taking(7, Exclusive), 2);
         let scan = |owner: &mut Owner| {
             while let Err(blocked) = owner.add_predicate(events, Arc::new(Scanned::everything())) {
-                owner.wait_for(blocked, Deadline::NEVER)?;
+                owner.wait_for(blocked, SOME_DAY)?;
             }
             Ok(())
         };
