@@ -1,5 +1,6 @@
 //! The suites that cross crates, and what they share. Each integration test of this package is a
-//! claim about the whole engine; the room [`simulation`] is where most of them are tried.
+//! claim about the whole engine; the room [`simulation`] is where most of them are tried, and the
+//! room [`history`] judges what concurrent transactions saw.
 //!
 //! | suite | claim |
 //! |---|---|
@@ -11,7 +12,11 @@
 //! | `golden` | databases written by released formats open for ever |
 //! | `queries` | generated questions are answered as SQLite answers them |
 //! | `indexes` | indexes and schemas come and go whole, whatever crash interrupts it |
+//! | `transactions` | a transaction sees its own writes, is there whole or not at all, and leaves no lock |
+//! | `isolation` | each anomaly known by name is tried by hand, and prevented |
+//! | `histories` | what concurrent transactions saw is explained by one order, and that of real time |
 //! | `packages` | real documents under a schema of every type and rule, indexed while they are imported |
+//! | `checker` | the judge of histories finds every anomaly it knows of, and no other |
 //! | `limits` | memory, log and open files stay within their bounds |
 //!
 //! Everything follows from one seed, and a failure prints the command that repeats it; see
@@ -23,6 +28,7 @@
 //! (`core/bugs.txt`), and each must make its suite fail.
 
 pub mod packages;
+pub mod history;
 pub mod simulation;
 
 /// Whether this is a build for debugging, too slow for the counts of CI. The profile `suites` has

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     collections, configure, create, describe, drop, export, find, import, index, manual, read,
-    repair, schema, seal, stats, verify, write,
+    repair, schema, seal, stats, txn, verify, write,
 };
 use crate::output::Format;
 
@@ -89,6 +89,8 @@ It needs no database and leaves nothing behind.")]
     Count(find::Count),
     /// Set what documents are checked against, or show it
     Schema(schema::SchemaCommand),
+    /// Carry out a list of operations as one transaction, all or nothing
+    Txn(txn::Txn),
     /// Create, drop or list secondary indexes
     Index(index::Index),
     /// Seal what is pending into a block now

@@ -61,13 +61,22 @@ fn progress_bar(length: u64) -> ProgressBar {
 
 /// Reads the whole of standard input, which must be no longer than a line may be.
 pub fn read_stdin() -> Result<Vec<u8>> {
+    read_whole(Path::new("-"))
+}
+
+/// Reads the whole of the file `name`, or of standard input for `-`: no more than a line may have.
+pub fn read_whole(name: &Path) -> Result<Vec<u8>> {
+    let mut source: Box<dyn Read> = match name == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(files::open(name)?.0),
+    };
+    let name = if name == Path::new("-") { Path::new("standard input") } else { name };
     let mut bytes = Vec::new();
-    let mut stdin = std::io::stdin().lock().take(LINE_BYTES_MAX as u64 + 1);
-    let name = Path::new("standard input");
-    stdin.read_to_end(&mut bytes).map_err(|error| Error::storage("read", name, error))?;
+    let read = source.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::storage("read", name, error))?;
     if bytes.len() > LINE_BYTES_MAX {
         return Err(Error::too_large(
-            "a document read from standard input, in bytes,",
+            &format!("the input {}, in bytes,", name.display()),
             bytes.len() as u64,
             LINE_BYTES_MAX as u64,
         ));

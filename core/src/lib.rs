@@ -40,8 +40,10 @@ pub mod table;
 pub mod transaction;
 
 pub use api::{
-    BlockInfo, BulkError, BulkResult, Collection, CollectionInfo, Db, Explain, Find, IndexInfo,
-    InsertMany, IntoFilter, IntoItem, KeyBounds, Keyed, Page, Record, Results, Scan, SchemaInfo,
+    BlockInfo, BulkError, BulkResult, Collection, CollectionInfo, CommitInfo, Db, Explain, Find,
+    IndexInfo, InsertMany, IntoFilter, IntoItem, KeyBounds, Keyed, OperationList, OperationResult,
+    OperationResults, Page, Read, Record, Results, Scan, SchemaInfo, Transaction,
+    TransactionCollection, TransactionFind, WrittenInfo,
 };
 pub use collection::CollectionOptions;
 pub use database::model::IndexOptions;
@@ -51,4 +53,4 @@ pub use database::{Options, RecoveryReport};
 pub use document::{Document, Object, Timestamp, Value};
 pub use error::{Code, Error, Result, Violation};
 pub use shard::environment::{Durability, Tuning};
-pub use transaction::OnError;
+pub use transaction::{OnError, TransactionOptions, TransactionState};

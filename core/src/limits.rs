@@ -29,6 +29,12 @@ pub const MEMORY_BYTES_MIN: u64 = 4 << 20;
 /// How long an operation of its own waits for locks: whoever holds them has ended by then, since a
 /// transaction lives no longer by default.
 pub const LOCK_WAIT_MS_MAX: u64 = 30_000;
+/// The longest time a transaction may be given: one that is forgotten holds its locks so long.
+pub const TRANSACTION_MS_MAX: u64 = 3_600_000;
+/// Locks a transaction holds at most: each costs some forty bytes until its end.
+pub const TRANSACTION_LOCKS_MAX: usize = 1_000_000;
+/// Ranges and filters a transaction reads at most: each is asked of every write to its collection.
+pub const TRANSACTION_READINGS_MAX: usize = 1_000;
 /// Nesting of filters: bounds the recursion of parsing and matching, as the public surface promises.
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Conditions and nested filters of one filter: each may be asked of every record.

@@ -18,6 +18,7 @@ pub mod repair;
 pub mod schema;
 pub mod seal;
 pub mod stats;
+pub mod txn;
 pub mod verify;
 pub mod write;
 
@@ -46,6 +47,7 @@ pub fn run(cli: &Cli, output: &mut Output) -> Outcome {
         Command::Schema(args) => args.run(cli, output),
         Command::Index(args) => args.run(cli, output),
         Command::Seal(args) => args.run(cli, output),
+        Command::Txn(args) => args.run(cli, output),
         Command::Verify(args) => args.run(cli, output),
         Command::Repair(args) => args.run(cli, output),
         Command::Stats(args) => args.run(cli, output),

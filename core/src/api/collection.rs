@@ -43,7 +43,7 @@ impl Collection {
     }
 
     /// The view to write to; makes the default collection on its first write.
-    fn writable(&self) -> Result<View> {
+    pub(crate) fn writable(&self) -> Result<View> {
         self.database.check_writable()?;
         if self.name == SYSTEM_NAME {
             return Err(Error::new(

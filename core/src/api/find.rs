@@ -209,12 +209,8 @@ struct Records {
 
 impl Records {
     fn record(&self, leaf: crate::ledger::StoredLeaf) -> Result<Option<Record>> {
-        let Some(mut record) = Record::from_leaf(&self.name, leaf)? else { return Ok(None) };
-        if !self.projection.is_all() {
-            let shown = self.projection.apply(&record.document.try_to_object()?);
-            record.document = Document::from_value(&shown)?;
-        }
-        Ok(Some(record))
+        let record = Record::from_leaf(&self.name, leaf)?;
+        record.map(|record| record.showing(&self.projection)).transpose()
     }
 }
 

@@ -105,7 +105,8 @@ fn sealer_step(shard: &Shard) -> Result<Option<u64>> {
     }
     let render_us = shard.render_due()?;
     let purge_us = shard.purge_due()?;
-    Ok([seal_us, rotate_us, render_us, purge_us].into_iter().flatten().min())
+    let expire_us = shard.expire_due();
+    Ok([seal_us, rotate_us, render_us, purge_us, expire_us].into_iter().flatten().min())
 }
 
 fn tables(shard: &Shard, stop: &AtomicBool) {

@@ -9,6 +9,7 @@ use crate::database::Database;
 use crate::database::model::progress_of;
 use crate::error::Result;
 use crate::shard::operations::{Operation, OperationStats};
+use crate::shard::sessions::TransactionStats;
 use crate::shard::state::View;
 
 /// Figures of one collection.
@@ -113,6 +114,8 @@ pub struct DatabaseStats {
     pub cache_misses: u64,
     /// Open files.
     pub open_files: u64,
+    /// Transactions: those open, and how the others have ended since the database was opened.
+    pub transactions: TransactionStats,
 }
 
 impl Database {
@@ -137,6 +140,7 @@ impl Database {
             cache_hits,
             cache_misses,
             open_files: env.pool.open_count() as u64,
+            transactions: self.shard.sessions.stats(),
         })
     }
 }

@@ -110,7 +110,7 @@ pub struct NewRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Revision, 1 for a new key.
     pub revision: u64,
-    /// Sequence number of the previous revision.
+    /// Sequence number of the previous revision, or [`own_seq`] if that is in the same batch.
     pub prev_seq: Option<u64>,
     /// Schema version, 0 for none.
     pub schema: u32,
@@ -139,6 +139,14 @@ impl<'a> NewRecord<'a> {
             commitment: None,
         }
     }
+}
+
+/// Marks the previous revision of a record as one of the same batch: sequence numbers are below it.
+const OWN_SEQ: u64 = 1 << 63;
+
+/// Stands for the sequence number that record `index` of the same part is going to get.
+pub fn own_seq(index: usize) -> u64 {
+    OWN_SEQ | index as u64
 }
 
 /// Builds a batch: encodes and hashes on the writer's own thread, so that the committer only fills
@@ -271,6 +279,13 @@ impl Proposal {
         payload[PARTS_OFFSET..PARTS_OFFSET + 2].copy_from_slice(&count);
         for (part, first_seq) in self.parts.iter_mut().zip(first_seqs) {
             part.first_seq = *first_seq;
+            for slot in &mut part.slots {
+                let Some(own) = slot.prev_seq.filter(|seq| seq & OWN_SEQ != 0) else { continue };
+                let prev_seq = first_seq + (own & !OWN_SEQ);
+                slot.prev_seq = Some(prev_seq);
+                let at = slot.prev_seq_offset();
+                payload[at..at + 8].copy_from_slice(&prev_seq.to_le_bytes());
+            }
             let at = part.head_offset + 16;
             payload[at..at + 8].copy_from_slice(&first_seq.to_le_bytes());
             payload[at + 8..at + 12].copy_from_slice(&(part.slots.len() as u32).to_le_bytes());
@@ -295,6 +310,11 @@ impl Slot {
     /// The body, sharing the payload's memory.
     pub fn body_bytes(&self, payload: &Bytes) -> Bytes {
         payload.slice(self.body.0 as usize..self.body.0 as usize + self.body.1 as usize)
+    }
+
+    /// Where the previous revision's sequence number lies, if there is one.
+    fn prev_seq_offset(&self) -> usize {
+        self.salt as usize + 16 + if self.revision > 1 { 8 } else { 0 }
     }
 
     /// Length of the body in bytes.

@@ -41,6 +41,7 @@ pub mod rebuild;
 pub mod rendering;
 pub mod restart;
 pub mod sealer;
+pub mod sessions;
 pub mod state;
 pub mod statistics;
 pub mod throttle;
@@ -64,6 +65,7 @@ use crate::shard::environment::Environment;
 use crate::shard::index::Index;
 use crate::shard::rebuild::RepairedCollection;
 use crate::shard::restart::RestartPoint;
+use crate::shard::sessions::Sessions;
 use crate::shard::state::ShardState;
 use crate::shard::statistics::Counters;
 
@@ -117,6 +119,8 @@ pub struct Shard {
     flushes: Mutex<VecDeque<CollectionId>>,
     /// Collections whose tables changed and may want compaction.
     compactions: Mutex<BTreeSet<CollectionId>>,
+    /// The transactions that are open.
+    pub(crate) sessions: Sessions,
     /// Indexes with old records to bring in, or with an outcome to log.
     builds: Mutex<builder::Builds>,
     /// Indexes that are no longer kept up and whose tables are still there.
@@ -182,6 +186,7 @@ impl Shard {
             sealed: Mutex::default(),
             flushes: Mutex::default(),
             compactions: Mutex::default(),
+            sessions: Sessions::default(),
             builds: Mutex::default(),
             forgotten: Mutex::default(),
             dropped_count: AtomicU64::new(0),

@@ -55,6 +55,7 @@ impl Shard {
     /// Does all background work that is due now, on the caller's thread.
     pub fn run_background(&self) -> Result<()> {
         let cancel = AtomicBool::new(false);
+        self.expire_due();
         self.seal_due()?;
         self.rotate_due()?;
         self.write_blocks()?;

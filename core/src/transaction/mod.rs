@@ -6,14 +6,22 @@
 //! is there, and holds both until the shard has logged and applied the proposal, so the next writer
 //! of the key sees the outcome.
 
+mod commit;
 pub mod locks;
+mod prepare;
+mod reading;
+pub mod session;
+mod staged;
 pub mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use locks::LockManager;
+pub use prepare::Item;
+pub use reading::Merged;
+pub use session::{Commit, CommittedRecord, Expect, Session, TransactionOptions, TransactionState};
+pub use staged::PROVISIONAL_SEQ;
 pub use write::{
-    Item, OnError, PreparedBatch, Rejected, Written, commit_batch, is_refusal, prepare_batch,
-    put_one,
+    OnError, PreparedBatch, Rejected, Written, commit_batch, is_refusal, prepare_batch, put_one,
 };

@@ -9,26 +9,19 @@ use crate::document::Document;
 use crate::error::{Code, Error, Result};
 use crate::ledger::Slot;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LOCK_WAIT_MS_MAX};
-use crate::proof::{self, Hash, LeafKind};
+use crate::proof::LeafKind;
 use crate::shard::Shard;
 use crate::shard::committer::Work;
-use crate::shard::core::{CompiledSchema, Core};
+use crate::shard::core::Core;
 use crate::shard::entry::{BatchBuilder, NewRecord};
-use crate::shard::index::{self, Index, RecordKeys, record_keys};
+use crate::shard::index::{Index, RecordKeys};
 use crate::shard::state::{View, collection_not_found};
 use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, Wanted, lock_of};
+use crate::transaction::prepare::{Item, Ready};
+use crate::transaction::session::{no_revisions, wrong_revision};
 
 /// How often an operation that gives way to others begins again by itself.
 const ADMISSIONS_MAX: usize = 16;
-
-/// One document to insert, its key already settled.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// The key.
-    pub key: String,
-    /// The document.
-    pub document: Document,
-}
 
 /// What to do with a refused item of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -60,72 +53,6 @@ pub struct Written {
     pub revision: u64,
     /// Commit time, microseconds since the epoch.
     pub time_us: i64,
-}
-
-/// What a collection asked of new records when they were prepared: the same objects then and when
-/// they are committed mean that nothing was changed in between.
-struct Model {
-    schema: Option<Arc<CompiledSchema>>,
-    indexes: Arc<Vec<Arc<Index>>>,
-}
-
-impl Model {
-    fn of(core: &Core) -> Self {
-        Model { schema: core.schema.load_full(), indexes: core.indexes.load_full() }
-    }
-
-    fn is_current(&self, core: &Core) -> bool {
-        let same_schema = match (&self.schema, &*core.schema.load()) {
-            (Some(mine), Some(current)) => Arc::ptr_eq(mine, current),
-            (None, None) => true,
-            _ => false,
-        };
-        same_schema && Arc::ptr_eq(&self.indexes, &core.indexes.load())
-    }
-}
-
-/// A document that fits the schema, its entries in the indexes, and what hides it in its leaf.
-struct Prepared {
-    keys: RecordKeys,
-    schema: u32,
-    salt: [u8; 16],
-    commitment: Hash,
-}
-
-/// What was prepared for each of some items, and by which model.
-struct Ready {
-    model: Model,
-    items: Vec<Result<Prepared>>,
-}
-
-impl Ready {
-    /// Prepares items; defaults of the schema are filled into them.
-    fn of(shard: &Shard, core: &Core, items: &mut [Item]) -> Self {
-        let model = Model::of(core);
-        let mut salts = vec![[0u8; 16]; items.len()];
-        shard.env.host.random.fill(salts.as_flattened_mut());
-        let prepared = items.iter_mut().zip(salts);
-        let prepared = prepared.map(|(item, salt)| prepare(core, &model, item, salt)).collect();
-        Ready { model, items: prepared }
-    }
-
-    /// The locks of the items' keys and of their values in unique indexes.
-    fn locks(&self, core: &Core, items: &[Item]) -> Vec<u64> {
-        let mut locks: Vec<u64> =
-            items.iter().map(|item| lock_of(core.id, item.key.as_bytes())).collect();
-        locks.extend(self.values(core).map(|(_, lock)| lock));
-        locks
-    }
-
-    /// The locks of the items' values in unique indexes.
-    fn values(&self, core: &Core) -> impl Iterator<Item = (&Index, u64)> {
-        let (id, indexes) = (core.id, self.model.indexes.iter());
-        indexes.filter(|index| index.unique).flat_map(move |index| {
-            let prepared = self.items.iter().flatten().flat_map(|prepared| &prepared.keys);
-            let keys = prepared.filter(|(of, _)| *of == index.id).flat_map(|(_, keys)| &keys.keys);
-            keys.map(move |key| (&**index, index::lock_of(id, index.id, key)))
-        })
-    }
 }
 
 /// Items checked, indexed and hashed, but not yet looked up: all of a batch's work that needs no
@@ -238,21 +165,12 @@ pub fn put_one(
     let state = shard.snapshot();
     let view = state.live(core.id).ok_or_else(|| collection_not_found(&view.descriptor.name))?;
     if !view.descriptor.settings.revisions {
-        return Err(Error::new(
-            Code::Unsupported,
-            format!(
-                "collection {:?} keeps one revision of each key; configure revisions=true to put",
-                view.descriptor.name
-            ),
-        ));
+        return Err(no_revisions(&view.descriptor.name));
     }
     let newest = core.newest(item.key.as_bytes(), view.end_seq)?;
     let found = newest.as_ref().map_or(0, |hit| hit.rank);
     if let Some(expect) = expect.filter(|expect| *expect != found) {
-        return Err(Error::new(
-            Code::PreconditionFailed,
-            format!("key {:?} is at revision {found}, expected {expect}", item.key),
-        ));
+        return Err(wrong_revision(&item.key, found, expect));
     }
     Accepted::default().check_unique(view, indexes, item, &prepared.keys)?;
     let mut batch = BatchBuilder::new(None);
@@ -279,27 +197,6 @@ pub fn put_one(
         revision: found + 1,
         time_us: committed.time_us,
     })
-}
-
-/// Checks an item against the schema, fills its defaults in, finds its entries in the indexes, and
-/// hashes it.
-fn prepare(core: &Core, model: &Model, item: &mut Item, salt: [u8; 16]) -> Result<Prepared> {
-    let mut version = 0;
-    if let Some(schema) = &model.schema {
-        let checked = schema.schema.check(item.document.clone());
-        core.operations.note_validation(checked.is_ok());
-        item.document = checked.map_err(|error| of_key(&item.key, error))?;
-        version = schema.version;
-    }
-    let keys = record_keys(&model.indexes, &item.document);
-    let keys = keys.map_err(|error| of_key(&item.key, error))?;
-    let commitment = proof::commitment(&salt, item.document.as_bytes());
-    Ok(Prepared { keys, schema: version, salt, commitment })
-}
-
-fn of_key(key: &str, error: Error) -> Error {
-    let errors = error.errors().to_vec();
-    Error::new(error.code(), format!("key {key:?}: {}", error.detail())).with_errors(errors)
 }
 
 /// What an operation holds from evaluation to acknowledgement. The gate goes first: whoever wakes
@@ -495,7 +392,7 @@ impl<'a> Accepted<'a> {
     }
 }
 
-fn not_unique(index: &Index, item: &Item, other: &str) -> Error {
+pub(super) fn not_unique(index: &Index, item: &Item, other: &str) -> Error {
     Error::new(
         Code::DuplicateKey,
         format!(
@@ -538,7 +435,7 @@ fn repeated_key(first: &Item, item: &Item) -> Error {
     )
 }
 
-fn duplicate(view: &View, item: &Item) -> Result<Option<Error>> {
+pub(super) fn duplicate(view: &View, item: &Item) -> Result<Option<Error>> {
     let Some(hit) = view.core.newest(item.key.as_bytes(), view.end_seq)? else { return Ok(None) };
     let identical = match view.core.read(hit.seq)?.slot {
         Slot::Live { body, .. } => body == item.document.as_bytes(),

@@ -128,7 +128,7 @@ impl Wanted {
 }
 
 /// The record of a leaf, as filters and sorts look at it.
-pub(super) fn encoded<'a>(leaf: &'a StoredLeaf, document: &'a Document) -> Result<Encoded<'a>> {
+pub(crate) fn encoded<'a>(leaf: &'a StoredLeaf, document: &'a Document) -> Result<Encoded<'a>> {
     let key = leaf.key.as_deref().unwrap_or_default();
     let key = std::str::from_utf8(key).map_err(|_| {
         let detail = format!("the key at seq {} is not UTF-8", leaf.seq);

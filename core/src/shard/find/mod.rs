@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::matches::Matches;
+pub(crate) use self::matches::encoded;
 use self::sorted::{Sorted, sort_key};
 use crate::collection::query::{self, Access, Filter, IndexStat, Plan, Sort, Statistics};
 use crate::error::Result;
