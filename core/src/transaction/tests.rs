@@ -43,7 +43,7 @@ impl Room {
     }
 
     fn until_waiting(&self, count: usize) {
-        let patience = self.locks().deadline_in_ms(60_000);
+        let patience = self.locks().deadline_in_ms(30_000);
         while self.locks().figures().waiting != count {
             assert!(patience > self.locks().deadline_in_ms(0), "{:?}", self.locks().figures());
             std::thread::yield_now();

@@ -14,7 +14,7 @@ use super::sync::{AtomicU64, Mutex, Ordering};
 use super::table::{Answer, Entry, Table};
 use super::terms::{Deadline, Mode, OwnerId};
 use super::waiter::{Outcome, Waiter};
-use super::waits::{On, Queued, Waits};
+use super::waits::{On, Queued, Waits, Wish};
 use crate::error::{Code, Error, Result};
 use crate::host::{Background, Clock};
 
@@ -27,7 +27,7 @@ pub struct LockManager(pub(super) Arc<Inner>);
 pub struct LockFigures {
     /// Locks held, each counted once.
     pub locks: usize,
-    /// Predicates held, and writes that wait for some.
+    /// Predicates held, and words of writes that wait for some or are prepared.
     pub predicates: usize,
     /// Owners that wait.
     pub waiting: usize,
@@ -46,6 +46,15 @@ pub(super) struct Holdings {
     pub locks: Vec<u64>,
     /// Where its predicates and intents lie, each slot once.
     pub slots: Vec<SlotNumber>,
+}
+
+impl Holdings {
+    /// Notes that entries lie in `slot`.
+    pub fn note_slot(&mut self, slot: SlotNumber) {
+        if !self.slots.contains(&slot) {
+            self.slots.push(slot);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -135,7 +144,7 @@ impl Inner {
         &self,
         owner: OwnerId,
         mut entries: Vec<EntryRef>,
-        courtesy: bool,
+        wish: Wish,
         deadline: Deadline,
     ) -> Result<bool> {
         let mut waits = self.waits.lock();
@@ -144,7 +153,7 @@ impl Inner {
         if entries.is_empty() {
             return Ok(false);
         }
-        let waiter = waits.watch(owner, entries, courtesy);
+        let waiter = waits.watch(owner, entries, wish);
         self.break_cycles(&mut waits, owner);
         drop(waits);
         self.sleep(owner, &waiter, deadline)
@@ -229,7 +238,7 @@ impl Inner {
         let courteous = cycle
             .iter()
             .copied()
-            .find(|owner| matches!(waits.on(*owner), Some(On::Entries { courtesy: true, .. })));
+            .find(|owner| matches!(waits.on(*owner), Some(On::Entries { wish: Wish::Yield, .. })));
         let youngest = cycle.iter().copied().max().expect("a cycle has members");
         let ended = match courteous {
             Some(owner) => waits.end(owner, Outcome::GoAhead),

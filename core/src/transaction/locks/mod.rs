@@ -42,6 +42,10 @@
 //! - A predicate is registered under the gate held exclusively, and the snapshot read from is taken
 //!   before it is let go. A writer holds the gate shared from its check until its commit is visible.
 //!   So a writer in flight is in the snapshot, and every later one sees the predicate.
+//! - Whoever prepares leaves word of its writes ([`Owner::hold_writes`]) before it lets go of the gates
+//!   it was checked under, detaches, and is released when the decision is visible. Recovery adopts
+//!   all prepared transactions before anybody else begins.
+//! - Whoever reads under a shared lock reads at a snapshot taken after it was granted.
 //! - An operation that knows all its locks takes them by one [`Owner::lock_all`]: ascending, so
 //!   such operations never wait for each other in a cycle, and cheaper than one by one.
 //!

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use super::manager::{Holdings, Inner};
-use super::predicates::{Covered, EntryRef, Intent, Predicate, SlotNumber, Write};
+use super::predicates::{
+    Covered, EntryRef, Intent, Overtaken, Predicate, SlotNumber, Write, intent_of,
+};
 use super::terms::{Deadline, Mode, OwnerId};
+use super::waits::Wish;
 use crate::collection::CollectionId;
 use crate::error::Result;
 
@@ -37,6 +40,7 @@ pub enum Wanted {
 #[must_use = "whoever is blocked waits, or ends"]
 pub struct Blocked {
     by: Vec<EntryRef>,
+    wish: Wish,
     wanted: Wanted,
     /// The word to leave of writes that wait.
     intent: Option<(CollectionId, Intent)>,
@@ -127,7 +131,7 @@ impl Owner {
 
     /// Registers what this transaction has read of `collection` by range or filter. The caller
     /// holds the collection's gate exclusively, and takes the snapshot it reads from before it lets
-    /// go. If writes that came first are in the way it lets go of the gate,
+    /// go. If writes that came first or are prepared are in the way it lets go of the gate,
     /// [waits](Owner::wait_for), and tries again.
     pub fn add_predicate(
         &mut self,
@@ -140,7 +144,10 @@ impl Owner {
                 self.note_slot(slot);
                 Ok(())
             }
-            Err(by) => Err(Blocked { by, wanted: Wanted::Scan(collection), intent: None }),
+            Err(Overtaken { by, firm }) => {
+                let wish = if firm { Wish::Scan } else { Wish::Yield };
+                Err(Blocked { by, wish, wanted: Wanted::Scan(collection), intent: None })
+            }
         }
     }
 
@@ -162,21 +169,34 @@ impl Owner {
             None => Ok(()),
             Some(Covered { by, key, intent }) => Err(Blocked {
                 by,
+                wish: Wish::Write,
                 wanted: Wanted::Write(collection, key),
                 intent: Some((collection, intent)),
             }),
         }
     }
 
+    /// Leaves firm word of `writes` to `collection` that are about to be prepared, until this owner
+    /// ends: scans over them wait for the decision. The caller has [checked](Owner::check_writes)
+    /// them and still holds the collection's gate shared.
+    pub fn hold_writes<'a>(
+        &mut self,
+        collection: CollectionId,
+        writes: impl IntoIterator<Item = Write<'a>>,
+    ) {
+        let intent = intent_of(writes);
+        let slot = self.manager.predicates.intend(self.id, collection, intent, true);
+        self.note_slot(slot);
+    }
+
     /// Waits until what is in the way has gone; others may have come in the meantime. Never called
     /// while a gate is held. Errors as [`Owner::lock`].
     pub fn wait_for(&mut self, blocked: Blocked, deadline: Deadline) -> Result<()> {
-        let courtesy = blocked.intent.is_none();
         if let Some((collection, intent)) = blocked.intent {
-            let slot = self.manager.predicates.intend(self.id, collection, intent);
+            let slot = self.manager.predicates.intend(self.id, collection, intent, false);
             self.note_slot(slot);
         }
-        let waited = self.manager.wait_for_entries(self.id, blocked.by, courtesy, deadline);
+        let waited = self.manager.wait_for_entries(self.id, blocked.by, blocked.wish, deadline);
         if waited.is_err() {
             self.missed = Some(blocked.wanted);
             self.manager.withdraw(self.id, &self.holdings.slots);
@@ -192,9 +212,7 @@ impl Owner {
     }
 
     pub(super) fn note_slot(&mut self, slot: SlotNumber) {
-        if !self.holdings.slots.contains(&slot) {
-            self.holdings.slots.push(slot);
-        }
+        self.holdings.note_slot(slot);
     }
 
     /// Frees everything, as dropping does.

@@ -4,7 +4,9 @@
 //!
 //! A writer that has to wait leaves word of its writes (an intent), and a reader that comes later
 //! with a predicate over them waits for the writer in turn, so that a stream of scans never starves
-//! a write. That wait is a courtesy: where it would stand in a cycle, the reader goes ahead.
+//! a write. That wait is a courtesy: where it would stand in a cycle, the reader goes ahead. Word of
+//! writes that are prepared is firm: a reader waits for the decision, since writes it does not see
+//! may yet be committed before it ends.
 //!
 //! Entries lie in sixty-four slots by collection. A writer into a collection whose slot has no
 //! predicate loads one counter and is through.
@@ -57,9 +59,18 @@ pub(super) struct Covered {
     pub intent: Intent,
 }
 
+/// Writes that a new predicate would overtake.
+#[derive(Debug)]
+pub(super) struct Overtaken {
+    /// The words left of them.
+    pub by: Vec<EntryRef>,
+    /// Whether they are prepared.
+    pub firm: bool,
+}
+
 enum Kind {
     Predicate(Arc<dyn Predicate>),
-    Intent(Intent),
+    Writes { intent: Intent, firm: bool },
 }
 
 struct Entry {
@@ -81,7 +92,8 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.kind {
             Kind::Predicate(_) => "predicate",
-            Kind::Intent(_) => "intent",
+            Kind::Writes { firm: false, .. } => "intent",
+            Kind::Writes { firm: true, .. } => "prepared writes",
         };
         write!(f, "{kind} {} of {}", self.id, self.owner)
     }
@@ -142,7 +154,7 @@ impl Predicates {
             .filter(foreign)
             .filter_map(|entry| match &entry.kind {
                 Kind::Predicate(predicate) => Some((entry.named(slot), predicate.clone())),
-                Kind::Intent(_) => None,
+                Kind::Writes { .. } => None,
             })
             .collect();
         let writes = writes.into_iter();
@@ -155,25 +167,21 @@ impl Predicates {
             }
         }
         let key = first?.into();
-        let intent = writes.map(|(key, document)| (key.into(), document.clone())).collect();
-        Some(Covered { by, key, intent: Arc::new(intent) })
+        Some(Covered { by, key, intent: intent_of(writes) })
     }
 
     /// Registers a predicate, unless writes of others that came first are covered by it: then these
-    /// are returned. With `go_ahead` nobody is waited for. Whom a predicate of `owner` holds up
-    /// already waits for `owner` anyway, and is not overtaken.
+    /// are returned, those that are prepared before all others. With `go_ahead` only they are waited
+    /// for.
     pub fn add(
         &self,
         owner: OwnerId,
         collection: CollectionId,
         predicate: Arc<dyn Predicate>,
         go_ahead: bool,
-    ) -> Result<SlotNumber, Vec<EntryRef>> {
-        if !go_ahead {
-            let first = self.overtaken(owner, collection, &*predicate);
-            if !first.is_empty() {
-                return Err(first);
-            }
+    ) -> Result<SlotNumber, Overtaken> {
+        if let Some(overtaken) = self.overtaken(owner, collection, &*predicate, go_ahead) {
+            return Err(overtaken);
         }
         let slot = slot_of(collection);
         let mut entries = self.slots[slot].entries.lock();
@@ -182,52 +190,77 @@ impl Predicates {
         Ok(slot)
     }
 
-    /// Intents of others that a new predicate would overtake.
+    /// Writes of others that a new predicate would overtake. Whom a predicate of `owner` holds up
+    /// already waits for `owner` anyway, and is not overtaken.
     fn overtaken(
         &self,
         owner: OwnerId,
         collection: CollectionId,
         predicate: &dyn Predicate,
-    ) -> Vec<EntryRef> {
+        go_ahead: bool,
+    ) -> Option<Overtaken> {
         let slot = slot_of(collection);
-        let (mut intents, mut own) = (Vec::new(), Vec::new());
-        {
-            let entries = self.slots[slot].entries.lock();
-            let here = || entries.iter().filter(|entry| entry.collection == collection);
-            for entry in here().filter(|entry| entry.owner != owner) {
-                if let Kind::Intent(writes) = &entry.kind {
-                    intents.push((entry.named(slot), writes.clone()));
-                }
-            }
-            if intents.is_empty() {
-                return Vec::new();
-            }
-            for entry in here().filter(|entry| entry.owner == owner) {
-                if let Kind::Predicate(predicate) = &entry.kind {
-                    own.push(predicate.clone());
-                }
+        let (mut prepared, mut waiting) = (Vec::new(), Vec::new());
+        for entry in self.slots[slot].entries.lock().iter() {
+            let foreign = entry.owner != owner && entry.collection == collection;
+            if let Kind::Writes { intent, firm } = &entry.kind
+                && foreign
+            {
+                let words = if *firm { &mut prepared } else { &mut waiting };
+                words.push((entry.named(slot), intent.clone()));
             }
         }
         let covers = |predicate: &dyn Predicate, writes: &Intent| {
             writes.iter().any(|(key, document)| predicate.covers(key, document))
         };
-        intents.retain(|(_, writes)| {
-            covers(predicate, writes) && !own.iter().any(|own| covers(&**own, writes))
-        });
-        intents.into_iter().map(|(entry, _)| entry).collect()
+        prepared.retain(|(_, writes)| covers(predicate, writes));
+        let firm = !prepared.is_empty();
+        let by = match firm {
+            true => prepared,
+            false => {
+                waiting.retain(|(_, writes)| !go_ahead && covers(predicate, writes));
+                let own = match waiting.is_empty() {
+                    true => Vec::new(),
+                    false => self.predicates_of(owner, collection),
+                };
+                waiting.retain(|(_, writes)| !own.iter().any(|own| covers(&**own, writes)));
+                waiting
+            }
+        };
+        let by: Vec<EntryRef> = by.into_iter().map(|(entry, _)| entry).collect();
+        (!by.is_empty()).then_some(Overtaken { by, firm })
     }
 
-    /// Leaves word of writes that wait, in the place of what `owner` said of them before.
-    pub fn intend(&self, owner: OwnerId, collection: CollectionId, writes: Intent) -> SlotNumber {
+    fn predicates_of(&self, owner: OwnerId, collection: CollectionId) -> Vec<Arc<dyn Predicate>> {
+        let entries = self.slots[slot_of(collection)].entries.lock();
+        let own = entries.iter().filter(|entry| entry.owner == owner);
+        own.filter(|entry| entry.collection == collection)
+            .filter_map(|entry| match &entry.kind {
+                Kind::Predicate(predicate) => Some(predicate.clone()),
+                Kind::Writes { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Leaves word of writes that wait, in the place of what `owner` said of them before; or, if
+    /// `firm`, of writes that are prepared.
+    pub fn intend(
+        &self,
+        owner: OwnerId,
+        collection: CollectionId,
+        intent: Intent,
+        firm: bool,
+    ) -> SlotNumber {
         let slot = slot_of(collection);
         let mut entries = self.slots[slot].entries.lock();
         let before = entries.iter_mut().find(|entry| {
             let own = entry.owner == owner && entry.collection == collection;
-            own && matches!(entry.kind, Kind::Intent(_))
+            own && matches!(entry.kind, Kind::Writes { firm: false, .. })
         });
+        let kind = Kind::Writes { intent, firm };
         match before {
-            Some(entry) => entry.kind = Kind::Intent(writes),
-            None => self.push(&mut entries, owner, collection, Kind::Intent(writes)),
+            Some(entry) => entry.kind = kind,
+            None => self.push(&mut entries, owner, collection, kind),
         }
         slot
     }
@@ -244,7 +277,7 @@ impl Predicates {
         found.map(|known| known.watched = true).is_some()
     }
 
-    /// Removes what `owner` left in `slots`: all of it, or its intents alone. Returns the ids of
+    /// Removes what `owner` left in `slots`: all of it, or word of waiting writes alone. Returns the ids of
     /// those entries that somebody watches.
     pub fn remove(&self, owner: OwnerId, slots: &[SlotNumber], intents_alone: bool) -> Vec<u64> {
         let mut watched = Vec::new();
@@ -252,7 +285,8 @@ impl Predicates {
             let slot = &self.slots[*slot];
             slot.entries.lock().retain(|entry| {
                 let is_predicate = matches!(entry.kind, Kind::Predicate(_));
-                if entry.owner != owner || (is_predicate && intents_alone) {
+                let is_intent = matches!(entry.kind, Kind::Writes { firm: false, .. });
+                if entry.owner != owner || (intents_alone && !is_intent) {
                     return true;
                 }
                 if is_predicate {
@@ -269,4 +303,10 @@ impl Predicates {
     pub fn len(&self) -> usize {
         self.slots.iter().map(|slot| slot.entries.lock().len()).sum()
     }
+}
+
+/// The word to leave of `writes`.
+pub(super) fn intent_of<'a>(writes: impl IntoIterator<Item = Write<'a>>) -> Intent {
+    let writes = writes.into_iter();
+    Arc::new(writes.map(|(key, document)| (key.into(), document.clone())).collect())
 }

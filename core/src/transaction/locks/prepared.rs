@@ -1,9 +1,17 @@
 //! Owners without a handle: prepared transactions of two-phase commit. Their locks outlive the
-//! handle they were taken by, and are taken again when a restart finds the transaction prepared.
+//! handle they were taken by, and are taken again when a restart finds the transaction prepared;
+//! so are the words of what they write, for scans.
+//!
+//! Locks can be logged ([`Owner::locks`](super::Owner::locks)), predicates cannot: a function has no
+//! bytes. They need not be, if no participant of a transaction logs its prepare before all of them
+//! hold all their locks and have had all their writes checked. Then the transaction has its place in
+//! the order of all, and what it has read may change again.
 
 use super::manager::{Holdings, LockManager};
+use super::predicates::{Write, intent_of};
 use super::sync::Ordering;
 use super::terms::{Mode, OwnerId};
+use crate::collection::CollectionId;
 use crate::error::{Code, Error, Result};
 
 impl LockManager {
@@ -30,6 +38,20 @@ impl LockManager {
         }
         self.0.detached.lock().insert(id, holdings);
         Ok(())
+    }
+
+    /// Takes up the word of what an adopted transaction writes into `collection`, as
+    /// [`Owner::hold_writes`](super::Owner::hold_writes) left it; false if none of that id is there.
+    pub fn adopt_writes<'a>(
+        &self,
+        id: OwnerId,
+        collection: CollectionId,
+        writes: impl IntoIterator<Item = Write<'a>>,
+    ) -> bool {
+        let mut detached = self.0.detached.lock();
+        let Some(holdings) = detached.get_mut(&id) else { return false };
+        holdings.note_slot(self.0.predicates.intend(id, collection, intent_of(writes), true));
+        true
     }
 
     /// Frees what a detached owner holds; false if there is none of that id, so that resolving a

@@ -46,7 +46,7 @@ impl Deadline {
     pub const NEVER: Deadline = Deadline(u64::MAX);
 
     /// The moment at which the monotonic clock shows `monotonic_us`.
-    pub fn at_us(monotonic_us: u64) -> Self {
+    pub const fn at_us(monotonic_us: u64) -> Self {
         Deadline(monotonic_us)
     }
 

@@ -13,6 +13,17 @@ use super::table::Holders;
 use super::terms::{Mode, OwnerId};
 use super::waiter::{Outcome, Waiter};
 
+/// What an owner waits to do when entries of the predicates have gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Write what predicates cover.
+    Write,
+    /// Scan over writes that are prepared.
+    Scan,
+    /// Scan over writes that wait: only so that whoever came before is not overtaken for ever.
+    Yield,
+}
+
 /// What an owner waits for; an owner waits for one thing at a time.
 #[derive(Clone, Debug)]
 pub(super) enum On {
@@ -23,12 +34,12 @@ pub(super) enum On {
         /// How it wants it.
         mode: Mode,
     },
-    /// The end of predicates that cover its writes, or of writes that its predicate covers.
+    /// The end of predicates that cover its writes, or of writes that its scan covers.
     Entries {
         /// Those that are still there.
         left: Vec<EntryRef>,
-        /// Whether it waits only so that a writer who came before is not overtaken for ever.
-        courtesy: bool,
+        /// What it will do then.
+        wish: Wish,
     },
 }
 
@@ -37,8 +48,9 @@ impl On {
     pub fn told(&self) -> String {
         match self {
             On::Lock { lock, mode } => format!("{mode} lock {lock:016x}"),
-            On::Entries { courtesy: false, .. } => "a scan that covers what it writes".to_owned(),
-            On::Entries { courtesy: true, .. } => "earlier writes that its scan covers".to_owned(),
+            On::Entries { wish: Wish::Write, .. } => "a scan that covers what it writes".to_owned(),
+            On::Entries { wish: Wish::Scan, .. } => "prepared writes its scan covers".to_owned(),
+            On::Entries { wish: Wish::Yield, .. } => "earlier writes its scan covers".to_owned(),
         }
     }
 }
@@ -82,11 +94,11 @@ impl Waits {
     }
 
     /// Waits for the end of every entry of `left`.
-    pub fn watch(&mut self, owner: OwnerId, left: Vec<EntryRef>, courtesy: bool) -> Arc<Waiter> {
+    pub fn watch(&mut self, owner: OwnerId, left: Vec<EntryRef>, wish: Wish) -> Arc<Waiter> {
         for entry in &left {
             self.watchers.entry(entry.id).or_default().push(owner);
         }
-        self.begin(owner, On::Entries { left, courtesy })
+        self.begin(owner, On::Entries { left, wish })
     }
 
     fn begin(&mut self, owner: OwnerId, on: On) -> Arc<Waiter> {

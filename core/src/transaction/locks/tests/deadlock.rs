@@ -85,7 +85,7 @@ fn free_ring(parties: u64) -> (usize, Duration) {
                     barrier.wait();
                     let start = Instant::now();
                     let next = (place + 1) % parties;
-                    let error = owner.lock(next, Exclusive, Deadline::NEVER).err()?;
+                    let error = owner.lock(next, Exclusive, SOME_DAY).err()?;
                     assert_eq!(error.code(), Code::Deadlock);
                     Some(start.elapsed())
                 })
@@ -190,7 +190,7 @@ fn a_batch_and_an_interactive_transaction_may_meet_in_a_cycle() {
     let manager = manager();
     std::thread::scope(|scope| {
         let interactive = holding(&manager, 9, Exclusive);
-        let batch = |owner: &mut Owner| owner.lock_all(vec![9, 3], Exclusive, Deadline::NEVER);
+        let batch = |owner: &mut Owner| owner.lock_all(vec![9, 3], Exclusive, SOME_DAY);
         let batch = Taking::start(scope, &manager, manager.begin(), batch, 1);
         let interactive = Taking::start(scope, &manager, interactive, taking(3, Exclusive), 1);
         let (batch, error) = batch.refused();
@@ -208,7 +208,7 @@ fn a_victim_may_go_on_and_is_found_again_in_the_next_cycle() {
         let (one, mut two) = (holding(&manager, 1, Exclusive), holding(&manager, 2, Exclusive));
         let one = Taking::start(scope, &manager, one, taking(2, Exclusive), 1);
         for _ in 0..3 {
-            let error = two.lock(1, Exclusive, Deadline::NEVER).expect_err("a cycle each time");
+            let error = two.lock(1, Exclusive, SOME_DAY).expect_err("a cycle each time");
             assert_eq!(error.code(), Code::Deadlock);
             assert!(one.is_over().is_none());
         }

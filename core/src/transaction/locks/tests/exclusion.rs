@@ -99,6 +99,27 @@ fn those_who_wait_are_served_in_the_order_they_began() {
 }
 
 #[test]
+fn whoever_began_earlier_goes_before_those_who_asked_earlier() {
+    let manager = manager();
+    std::thread::scope(|scope| {
+        let current = holding(&manager, 7, Exclusive);
+        let [old, middle, young] = [(); 3].map(|()| manager.begin());
+        let middle = Taking::start(scope, &manager, middle, taking(7, Exclusive), 1);
+        let young = Taking::start(scope, &manager, young, taking(7, Exclusive), 2);
+        let old = Taking::start(scope, &manager, old, taking(7, Exclusive), 3);
+        drop(current);
+        let old = old.granted();
+        assert!(middle.is_over().is_none() && young.is_over().is_none());
+        drop(old);
+        let middle = middle.granted();
+        assert!(young.is_over().is_none());
+        drop(middle);
+        drop(young.granted());
+    });
+    assert_eq!(manager.figures(), LockFigures::default());
+}
+
+#[test]
 fn a_writer_is_not_overtaken_by_readers_and_those_behind_it_come_in_together() {
     let manager = manager();
     std::thread::scope(|scope| {
@@ -158,7 +179,7 @@ fn a_batch_takes_each_lock_once_and_goes_on_behind_a_busy_one() {
         let blocker = holding(&manager, spread(500), Exclusive);
         let batch = move |owner: &mut Owner| {
             let locks = (0..1000).chain(0..1000).map(spread).collect();
-            owner.lock_all(locks, Exclusive, Deadline::NEVER)?;
+            owner.lock_all(locks, Exclusive, SOME_DAY)?;
             Ok(())
         };
         let taking = Taking::start(scope, &manager, manager.begin(), batch, 1);
@@ -182,7 +203,7 @@ fn overlapping_batches_exclude_each_other_and_never_deadlock() {
                     let mine = [(thread + round) % 8, (thread * 3 + round * 5) % 8, round % 8];
                     let mut owner = manager.begin();
                     let locks = mine.iter().map(|index| name(*index)).collect();
-                    owner.lock_all(locks, Exclusive, Deadline::NEVER).expect("no cycle");
+                    owner.lock_all(locks, Exclusive, SOME_DAY).expect("no cycle");
                     for index in mine.iter().collect::<HashSet<_>>() {
                         let before = inside[*index as usize].fetch_add(1, Ordering::SeqCst);
                         assert_eq!(before, 0, "two holders of one lock");

@@ -26,7 +26,11 @@ use crate::host::Background;
 use crate::host::real::RealClock;
 
 /// Far beyond what any wait here takes: reaching it is a failure, and not a hanging test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When waits end that should have ended long before, by a clock that began with its manager: a test
+/// that has failed ends too, and does not wait for threads that wait for it.
+const SOME_DAY: Deadline = Deadline::at_us(100_000_000);
 
 fn manager() -> LockManager {
     LockManager::new(Arc::new(RealClock::new()), Background::Threads)
@@ -85,12 +89,12 @@ impl Taking {
 
 /// Takes one lock for as long as it takes.
 fn taking(lock: u64, mode: Mode) -> impl FnOnce(&mut Owner) -> Result<()> + Send {
-    move |owner| owner.lock(lock, mode, Deadline::NEVER)
+    move |owner| owner.lock(lock, mode, SOME_DAY)
 }
 
 /// An owner that holds `lock`.
 fn holding(manager: &LockManager, lock: u64, mode: Mode) -> Owner {
     let mut owner = manager.begin();
-    owner.lock(lock, mode, Deadline::NEVER).expect("free");
+    owner.lock(lock, mode, SOME_DAY).expect("free");
     owner
 }

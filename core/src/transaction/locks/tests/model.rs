@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::manager::Inner;
-use super::super::predicates::{Covered, EntryRef, SlotNumber};
+use super::super::predicates::{Covered, EntryRef, Overtaken, SlotNumber};
 use super::super::table::Answer;
 use super::super::waiter::{Outcome, Waiter};
-use super::super::waits::Queued;
+use super::super::waits::{Queued, Wish};
 use super::*;
 use crate::collection::CollectionId;
 use crate::doc;
@@ -234,13 +234,13 @@ impl Pair {
         let found: BTreeSet<OwnerId> = by.iter().map(|entry| entry.owner).collect();
         assert_eq!(found, others);
         let Some(Covered { by, intent, .. }) = covered else { return };
-        let slot = inner.predicates.intend(id, COLLECTION, intent);
+        let slot = inner.predicates.intend(id, COLLECTION, intent, false);
         self.slot = Some(slot);
         self.owners.get_mut(&id).expect("lives").note_slot(slot);
         self.plain.intents.insert(id);
         let watched = |entry: &EntryRef| inner.predicates.watch(entry);
         assert!(by.iter().all(watched));
-        self.waiters.insert(id, inner.waits.lock().watch(id, by, false));
+        self.waiters.insert(id, inner.waits.lock().watch(id, by, Wish::Write));
         self.plain.blocked.insert(id, others);
         self.break_cycles(id);
     }
@@ -258,11 +258,12 @@ impl Pair {
                 self.owners.get_mut(&id).expect("lives").note_slot(slot);
                 self.plain.scanners.insert(id);
             }
-            Err(by) => {
+            Err(Overtaken { by, firm }) => {
+                assert!(!firm, "nobody prepares here");
                 let found: BTreeSet<OwnerId> = by.iter().map(|entry| entry.owner).collect();
                 assert_eq!(found, first);
                 assert!(by.iter().all(|entry| inner.predicates.watch(entry)));
-                self.waiters.insert(id, inner.waits.lock().watch(id, by, true));
+                self.waiters.insert(id, inner.waits.lock().watch(id, by, Wish::Yield));
                 self.plain.courteous.insert(id, first);
                 self.break_cycles(id);
             }

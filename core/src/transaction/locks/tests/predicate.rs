@@ -29,7 +29,7 @@ fn check(owner: &Owner, collection: CollectionId, keys: &[&str]) -> Result<(), B
 fn writing(key: &'static str) -> impl FnOnce(&mut Owner) -> Result<()> + Send {
     move |owner| {
         while let Err(blocked) = check(owner, EVENTS, &[key]) {
-            owner.wait_for(blocked, Deadline::NEVER)?;
+            owner.wait_for(blocked, SOME_DAY)?;
         }
         Ok(())
     }
@@ -39,7 +39,7 @@ fn writing(key: &'static str) -> impl FnOnce(&mut Owner) -> Result<()> + Send {
 fn scanning(from: &'static str, to: &'static str) -> impl FnOnce(&mut Owner) -> Result<()> + Send {
     move |owner| {
         while let Err(blocked) = owner.add_predicate(EVENTS, range(from, to)) {
-            owner.wait_for(blocked, Deadline::NEVER)?;
+            owner.wait_for(blocked, SOME_DAY)?;
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ fn whoever_ended_before_the_wait_began_is_not_waited_for() {
     let mut writer = manager.begin();
     let blocked = check(&writer, EVENTS, &["b"]).expect_err("covered");
     drop(reader);
-    writer.wait_for(blocked, Deadline::NEVER).expect("nothing is in the way");
+    writer.wait_for(blocked, SOME_DAY).expect("nothing is in the way");
 }
 
 #[test]
@@ -198,9 +198,9 @@ fn a_cycle_may_mix_predicates_keys_and_upgrades() {
     let manager = manager();
     std::thread::scope(|scope| {
         let mut scanner = scanned(&manager, "a", "c");
-        scanner.lock(7, Mode::Shared, Deadline::NEVER).expect("free");
+        scanner.lock(7, Mode::Shared, SOME_DAY).expect("free");
         let mut reader = holding(&manager, 7, Mode::Shared);
-        reader.lock(8, Exclusive, Deadline::NEVER).expect("free");
+        reader.lock(8, Exclusive, SOME_DAY).expect("free");
         let writer = holding(&manager, 9, Exclusive);
         // reader upgrades 7 and waits for scanner; scanner waits for 9; writer waits for scanner's
         // range, and nobody for writer but scanner: that is the cycle.
@@ -217,13 +217,13 @@ fn a_cycle_may_mix_predicates_keys_and_upgrades() {
 }
 
 #[test]
-fn a_writer_leaves_word_of_all_its_writes_and_once() {
+fn a_writer_leaves_word_of_all_its_writes() {
     let manager = manager();
     std::thread::scope(|scope| {
         let first = scanned(&manager, "a", "c");
         let both = |owner: &mut Owner| {
             while let Err(blocked) = check(owner, EVENTS, &["b", "m"]) {
-                owner.wait_for(blocked, Deadline::NEVER)?;
+                owner.wait_for(blocked, SOME_DAY)?;
             }
             Ok(())
         };
@@ -254,7 +254,7 @@ fn a_predicate_that_panics_harms_nobody_else() {
     }));
     assert!(unwound.is_err());
     let mut other = scanned(&manager, "a", "c");
-    other.lock(7, Exclusive, Deadline::NEVER).expect("free");
+    other.lock(7, Exclusive, SOME_DAY).expect("free");
     drop(reader);
     assert_eq!(check(&writer, EVENTS, &["b"]).expect_err("covered").owners(), [other.id()]);
     drop((other, writer));
@@ -277,4 +277,17 @@ fn a_wait_that_fails_tells_what_it_was_for() {
     writer.restart();
     assert_eq!(writer.missed(), None);
     drop((reader, holder));
+}
+
+#[test]
+fn a_writer_that_waits_again_leaves_word_but_once() {
+    let manager = manager();
+    let reader = scanned(&manager, "a", "c");
+    let mut writer = manager.begin();
+    let blocked = [(); 2].map(|()| check(&writer, EVENTS, &["b"]).expect_err("covered"));
+    drop(reader);
+    for blocked in blocked {
+        writer.wait_for(blocked, SOME_DAY).expect("nothing is in the way");
+        assert_eq!(manager.figures().predicates, 1);
+    }
 }

@@ -195,14 +195,29 @@ fn scan(owner: &mut Owner, gate: &shuttle::sync::RwLock<()>, read: impl FnOnce()
 
 /// Checks and writes under the gate, as a commit does.
 fn write(owner: &mut Owner, gate: &shuttle::sync::RwLock<()>, commit: impl FnOnce()) -> Result<()> {
-    let (mut commit, document) = (Some(commit), doc! {});
+    let guard = checked(owner, gate)?;
+    commit();
+    drop(guard);
+    Ok(())
+}
+
+/// Checks and leaves word under the gate, as a prepare does.
+fn prepare(owner: &mut Owner, gate: &shuttle::sync::RwLock<()>) -> Result<()> {
+    let guard = checked(owner, gate)?;
+    owner.hold_writes(COLLECTION, [(&b"k"[..], &doc! {})]);
+    drop(guard);
+    Ok(())
+}
+
+fn checked<'a>(
+    owner: &mut Owner,
+    gate: &'a shuttle::sync::RwLock<()>,
+) -> Result<shuttle::sync::RwLockReadGuard<'a, ()>> {
+    let document = doc! {};
     loop {
         let guard = gate.read().expect("no panic");
         match owner.check_writes(COLLECTION, [(&b"k"[..], &document)]) {
-            Ok(()) => {
-                commit.take().expect("once")();
-                return Ok(());
-            }
+            Ok(()) => return Ok(guard),
             Err(blocked) => {
                 drop(guard);
                 owner.wait_for(blocked, Deadline::NEVER)?;
@@ -245,6 +260,15 @@ fn what_was_scanned_stays_the_same_until_its_reader_ends_in_every_schedule() {
                             add();
                         })?;
                     }
+                    3 => {
+                        // Prepares; the decision comes later, and asks nobody.
+                        owner.lock(7, Exclusive, Deadline::NEVER)?;
+                        prepare(&mut owner, &gate)?;
+                        let id = owner.detach();
+                        thread::yield_now();
+                        add();
+                        assert!(manager.release_detached(id));
+                    }
                     _ => {
                         owner.lock(7, Exclusive, Deadline::NEVER)?;
                         write(&mut owner, &gate, add)?;
@@ -259,6 +283,36 @@ fn what_was_scanned_stays_the_same_until_its_reader_ends_in_every_schedule() {
         for error in ends.into_iter().filter_map(Result::err) {
             assert_eq!(error.code(), Code::Deadlock);
         }
+    });
+}
+
+#[test]
+fn whoever_runs_again_at_its_age_gets_through_in_every_schedule() {
+    explore(1000, || {
+        let (manager, room) = (manager(), Room::default());
+        let threads = [[0, 1], [1, 0], [1, 2], [2, 0]].map(|locks| {
+            let room = room.clone();
+            let work = move |manager: LockManager| {
+                let mut owner = manager.begin();
+                let transaction = |owner: &mut Owner| -> Result<()> {
+                    for lock in locks {
+                        owner.lock(lock, Exclusive, Deadline::NEVER)?;
+                    }
+                    // Any two of these pairs share a lock.
+                    room.visit(Exclusive);
+                    Ok(())
+                };
+                let mut tries = 0;
+                while let Err(error) = transaction(&mut owner) {
+                    assert_eq!(error.code(), Code::Deadlock);
+                    tries += 1;
+                    assert!(tries < 10, "three others end one after the other");
+                    owner.restart();
+                }
+            };
+            Box::new(work) as Box<dyn FnOnce(LockManager) + Send>
+        });
+        run(&manager, threads.into_iter().collect());
     });
 }
 
