@@ -75,11 +75,14 @@ impl Shard {
         self.state.store(lane.state.clone());
     }
 
-    /// Puts fresh memtables in front where that was asked for and no seal did it.
+    /// Puts fresh memtables in front where that was asked for and no seal did it. Where records came
+    /// since the last block, the next seal does.
     pub(super) fn rotate_group(&self, lane: &mut Lane, ids: &[CollectionId]) -> Result<()> {
         for id in ids {
             let Some(view) = lane.state.collections.get(id) else { continue };
-            if view.core.rotate(view.end_seq) {
+            let progress = *view.core.progress.lock();
+            let at_a_block = progress.next_seq == progress.unsealed_first;
+            if at_a_block && view.core.rotate(progress.next_seq) {
                 self.flushes.lock().push_back(*id);
                 self.env.work.notify();
             }

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -242,14 +243,14 @@ impl Shard {
             #[cfg(not(bug = "ack_before_sync"))]
             Durability::Sync => log.sync(),
             Durability::Interval(_) => {
-                if !self.env.unsynced.swap(true, std::sync::atomic::Ordering::AcqRel) {
+                if !self.env.unsynced.swap(true, Ordering::AcqRel) {
                     self.env.work.notify();
                 }
                 Ok(())
             }
             Durability::None => Ok(()),
         });
-        self.log_bytes.store(log.total_bytes(), std::sync::atomic::Ordering::Relaxed);
+        self.log_bytes.store(log.total_bytes(), Ordering::Relaxed);
         // Out of space before anything was written leaves the log as it was; all else ends writing.
         result.inspect_err(|error| {
             if error.code() != Code::StorageFull || log.poisoned() {
@@ -268,6 +269,11 @@ impl Shard {
                 Ok(Committed::default())
             }
             Work::Rotate(id) => {
+                // The seal does it, if there is one: records that follow in the same group are in no
+                // block yet, and belong to the next memtable.
+                if let (Some(core), _) = stage.collection(lane, id) {
+                    core.rotate_wanted.store(true, Ordering::Relaxed);
+                }
                 self.stage_seals(lane, stage, &[id])?;
                 stage.rotations.push(id);
                 Ok(Committed::default())
@@ -374,5 +380,63 @@ impl Stage {
         lane.note_generation(position.generation, self.next_index);
         self.next_index += 1;
         Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Work;
+    use crate::collection::CollectionOptions;
+    use crate::database::{Database, Options};
+    use crate::disk::simulated::SimDisk;
+    use crate::doc;
+    use crate::host::Host;
+    use crate::host::simulated::SimClock;
+    use crate::proof::LeafKind;
+    use crate::shard::entry::{BatchBuilder, NewRecord, Proposal};
+
+    fn proposal(collection: crate::collection::CollectionId, key: &str) -> Proposal {
+        let mut batch = BatchBuilder::new(None);
+        batch.part(collection);
+        let body = doc! { "n": 1 };
+        let record = NewRecord::unkeyed(LeafKind::Record, &body, [7; 16]);
+        batch.record(&NewRecord { key: Some(key.as_bytes()), ..record });
+        batch.finish()
+    }
+
+    #[test]
+    fn records_that_join_the_group_of_a_rotation_belong_to_the_next_memtable() {
+        for before in [0, 3] {
+            let disk = Arc::new(SimDisk::new());
+            let options = Options::new().host(Host::simulated(disk, SimClock::new(0), 1));
+            let database = Database::open(std::path::Path::new("/db"), &options).unwrap();
+            let options = CollectionOptions::new();
+            let id = database.create_collection("c", &options).unwrap().core.id;
+            let shard = &database.shard;
+            for number in 0..before {
+                shard.commit(Work::Write(proposal(id, &format!("a{number}")))).unwrap();
+            }
+            let group = vec![
+                Work::Write(proposal(id, "b")),
+                Work::Rotate(id),
+                Work::Write(proposal(id, "c")),
+                Work::Rotate(id),
+                Work::Rotate(id),
+                Work::Write(proposal(id, "d")),
+            ];
+            for result in shard.commit_group(group) {
+                result.unwrap();
+            }
+            shard.settle().unwrap();
+            shard.env.check_healthy().unwrap();
+            let state = shard.snapshot();
+            let view = &state.collections[&id];
+            for key in ["b", "c", "d"] {
+                assert!(view.get(key.as_bytes(), None).unwrap().is_some(), "{key}");
+            }
+            database.close().unwrap();
+        }
     }
 }
