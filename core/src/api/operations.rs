@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::api::db::Db;
 use crate::api::range::Keyed;
 use crate::api::record::Record;
-use crate::api::transaction::WrittenInfo;
+use crate::api::transaction::{CommitInfo, Transaction, WrittenInfo};
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_RECORDS_MAX;
@@ -147,7 +147,7 @@ impl Db {
         options: TransactionOptions,
     ) -> Result<OperationResults> {
         let mut read = Vec::new();
-        let body = |tx: &crate::api::transaction::Transaction| {
+        let body = |tx: &Transaction| {
             read.clear();
             for (index, operation) in list.0.iter().enumerate() {
                 let collection = tx.collection(&operation.collection);
@@ -165,7 +165,8 @@ impl Db {
             }
             Ok(())
         };
-        let commit = self.commit_of(options, body)?;
+        let (id, commit) = self.commit_of(options, body)?;
+        let commit = CommitInfo::of(id.to_string(), commit);
         let mut written = commit.records.into_iter();
         let results = read.into_iter().map(|read| match read {
             Some(record) => OperationResult::Read(record),

@@ -18,7 +18,7 @@ use crate::shard::operations::Operation;
 use crate::shard::read::KeyRange;
 use crate::transaction::locks::Owner;
 use crate::transaction::{
-    CommittedRecord, Expect, Merged, Session, TransactionOptions, TransactionState,
+    Commit, CommittedRecord, Expect, Merged, Session, TransactionOptions, TransactionState,
 };
 
 /// How often a function given to [`Db::transaction`] is run, the first time included.
@@ -76,6 +76,16 @@ pub struct WrittenInfo {
     pub seq: u64,
     /// Revision of the key.
     pub revision: u64,
+}
+
+impl CommitInfo {
+    pub(crate) fn of(transaction: String, commit: Commit) -> Self {
+        CommitInfo {
+            transaction,
+            timestamp: commit.time_us.map(|us| Timestamp::from_micros(us).to_string()),
+            records: commit.records.into_iter().map(WrittenInfo::from).collect(),
+        }
+    }
 }
 
 impl From<CommittedRecord> for WrittenInfo {
@@ -136,25 +146,27 @@ impl Db {
         Ok(value.expect("set by the body that was committed"))
     }
 
-    /// [`Db::transaction_with`] of a body whose commit is of interest.
+    /// [`Db::transaction_with`] of a body whose commit is of interest; returns the transaction's id
+    /// too.
     pub(crate) fn commit_of(
         &self,
         options: TransactionOptions,
         mut body: impl FnMut(&Transaction) -> Result<()>,
-    ) -> Result<CommitInfo> {
+    ) -> Result<(uuid::Uuid, Commit)> {
         let mut owner = None;
         for attempt in 1.. {
             let tx = self.begin_as(options, owner.take())?;
-            let result = body(&tx).and_then(|()| tx.commit_now());
+            let result = body(&tx).and_then(|()| tx.session.commit());
             tx.session.rollback();
             match result {
+                Ok(commit) => return Ok((tx.session.id(), commit)),
                 Err(error)
                     if attempt < ATTEMPTS_MAX
                         && matches!(error.code(), Code::Conflict | Code::Deadlock) =>
                 {
                     owner = Some(tx.session.take_owner());
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
         unreachable!("the last attempt returns")
@@ -192,11 +204,7 @@ impl Transaction {
     pub fn commit_now(&self) -> Result<CommitInfo> {
         self.db.database.check_open()?;
         let commit = self.session.commit()?;
-        Ok(CommitInfo {
-            transaction: self.id(),
-            timestamp: commit.time_us.map(|us| Timestamp::from_micros(us).to_string()),
-            records: commit.records.into_iter().map(WrittenInfo::from).collect(),
-        })
+        Ok(CommitInfo::of(self.id(), commit))
     }
 
     /// Leaves nothing of it. A second call does nothing.

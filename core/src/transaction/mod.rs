@@ -8,8 +8,8 @@
 
 mod commit;
 pub mod locks;
+mod merged;
 mod prepare;
-mod reading;
 pub mod session;
 mod staged;
 pub mod write;
@@ -18,8 +18,9 @@ pub mod write;
 mod tests;
 
 pub use locks::LockManager;
+pub use merged::Merged;
 pub use prepare::Item;
-pub use reading::Merged;
+
 pub use session::{Commit, CommittedRecord, Expect, Session, TransactionOptions, TransactionState};
 pub use staged::PROVISIONAL_SEQ;
 pub use write::{

@@ -38,9 +38,9 @@ use crate::shard::find::Query;
 use crate::shard::read::KeyRange;
 use crate::shard::sessions::{Ending, Expire, SessionKey};
 use crate::shard::state::{ShardState, View, collection_not_found};
-use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, lock_of};
+use crate::transaction::locks::{Deadline, LockManager, Mode, Owner, Predicate, Scanned, lock_of};
+use crate::transaction::merged::{Merged, Order};
 use crate::transaction::prepare::{Item, Prepared, prepare};
-use crate::transaction::reading::{Merged, Order, Reading};
 use crate::transaction::staged::{Part, Staged};
 use crate::transaction::write::is_refusal;
 
@@ -150,7 +150,7 @@ pub(super) struct Inner {
     failure: Option<(Code, String)>,
     pub owner: Owner,
     pub parts: BTreeMap<CollectionId, Part>,
-    readings: Vec<(CollectionId, Arc<Reading>)>,
+    readings: Vec<(CollectionId, Arc<Scanned>)>,
     records: u64,
     bytes: usize,
 }
@@ -256,11 +256,10 @@ impl Session {
     /// The newest revisions in a range of keys, by key.
     pub fn scan(&self, view: &View, range: &KeyRange, limit: Option<u64>) -> Result<Merged> {
         self.run(|inner| {
-            let view = self.read(inner, view, || Reading::of_range(range))?;
-            let in_range = Reading::of_range(range);
+            let scanned = Scanned::range(range);
+            let view = self.read(inner, view, || scanned.clone())?;
             let (own, written) = self.own_leaves(inner, &view, |staged| {
-                use crate::transaction::locks::Predicate;
-                in_range.covers(staged.item.key.as_bytes(), &staged.item.document)
+                scanned.covers(staged.item.key.as_bytes(), &staged.item.document)
             });
             let order = Order::Key { reverse: range.reverse };
             Merged::new(view.scan(range), own, written, order, limit)
@@ -270,7 +269,8 @@ impl Session {
     /// The records that match a query.
     pub fn find(&self, view: &View, query: &Query) -> Result<Merged> {
         self.run(|inner| {
-            let view = self.read(inner, view, || Reading::of_filter(&query.filter))?;
+            let view =
+                self.read(inner, view, || Scanned::everything().matching(query.filter.clone()))?;
             let (own, written) = self.matching(inner, &view, query)?;
             let mut committed = query.clone();
             // So many of the committed ones may have to give their place to own ones.
@@ -283,7 +283,8 @@ impl Session {
     /// How many records match.
     pub fn count(&self, view: &View, query: &Query) -> Result<u64> {
         self.run(|inner| {
-            let view = self.read(inner, view, || Reading::of_filter(&query.filter))?;
+            let view =
+                self.read(inner, view, || Scanned::everything().matching(query.filter.clone()))?;
             let (own, written) = self.matching(inner, &view, query)?;
             let mut count = view.count(&query.filter)? + own.len() as u64;
             for key in &written {
@@ -407,14 +408,14 @@ impl Session {
         &self,
         inner: &mut Inner,
         view: &View,
-        reading: impl FnOnce() -> Reading,
+        reading: impl FnOnce() -> Scanned,
     ) -> Result<View> {
         if self.snapshot.is_some() || cfg!(bug = "scan_without_predicate") {
             return self.now(view);
         }
         let (core, reading) = (&view.core, Arc::new(reading()));
-        let known = |(id, known): &(CollectionId, Arc<Reading>)| {
-            *id == core.id && (**known == Reading::All || *known == reading)
+        let known = |(id, known): &(CollectionId, Arc<Scanned>)| {
+            *id == core.id && (known.is_everything() || *known == reading)
         };
         if inner.readings.iter().any(known) {
             return self.now(view);

@@ -1,72 +1,12 @@
-//! What a transaction reads by range or by filter: the predicate that keeps others from changing the
-//! answer, and the answer itself, with the transaction's own writes in their places.
+//! An answer within a transaction: what is committed, with the transaction's own writes in their
+//! places.
 
 use std::collections::{HashSet, VecDeque};
-use std::ops::Bound;
 
-use crate::collection::query::{Encoded, Filter, Sort};
+use crate::collection::query::{Encoded, Sort};
 use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::ledger::{Slot, StoredLeaf};
-use crate::shard::read::KeyRange;
-use crate::transaction::locks::Predicate;
-use crate::transaction::staged::PROVISIONAL_SEQ;
-
-/// What was read of one collection.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reading {
-    /// Every record, or how many there are.
-    All,
-    /// A range of keys.
-    Keys(Bound<Vec<u8>>, Bound<Vec<u8>>),
-    /// The records that match.
-    Filter(Filter),
-}
-
-impl Reading {
-    pub fn of_range(range: &KeyRange) -> Self {
-        match (&range.lower, &range.upper) {
-            (Bound::Unbounded, Bound::Unbounded) => Reading::All,
-            (lower, upper) => Reading::Keys(lower.clone(), upper.clone()),
-        }
-    }
-
-    /// Place and time are not known of a record to come, so a filter that asks for them is taken to
-    /// match whatever else it says.
-    pub fn of_filter(filter: &Filter) -> Self {
-        match filter.is_all() || filter.needs_place() {
-            true => Reading::All,
-            false => Reading::Filter(filter.clone()),
-        }
-    }
-}
-
-impl Predicate for Reading {
-    fn covers(&self, key: &[u8], document: &Document) -> bool {
-        match self {
-            Reading::All => true,
-            Reading::Keys(lower, upper) => {
-                let above = match lower {
-                    Bound::Included(lower) => key >= &lower[..],
-                    Bound::Excluded(lower) => key > &lower[..],
-                    Bound::Unbounded => true,
-                };
-                above
-                    && match upper {
-                        Bound::Included(upper) => key <= &upper[..],
-                        Bound::Excluded(upper) => key < &upper[..],
-                        Bound::Unbounded => true,
-                    }
-            }
-            Reading::Filter(filter) => {
-                let Ok(key) = std::str::from_utf8(key) else { return true };
-                let record = Encoded { key, seq: PROVISIONAL_SEQ, time_us: 0, document };
-                // What cannot be judged may match.
-                filter.check(&record).unwrap_or(true)
-            }
-        }
-    }
-}
 
 /// In which order an answer comes.
 pub(super) enum Order {
