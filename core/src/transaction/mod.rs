@@ -7,6 +7,7 @@
 //! of the key sees the outcome.
 
 pub mod locks;
+mod two_phase;
 pub mod write;
 
 #[cfg(test)]
