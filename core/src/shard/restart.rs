@@ -242,7 +242,10 @@ impl Shard {
             next.collections.insert(*id, position);
         }
         next.applied = self.covered(state);
-        next.two_phase = self.two_phase.at(next.applied)?;
+        next.two_phase = match cfg!(bug = "restart_point_ahead") {
+            true => TwoPhase::clone(&state.two_phase),
+            false => self.two_phase.at(next.applied)?,
+        };
         next.last_time_us = state.last_time_us;
         next.clean = false;
         if next != *restart {

@@ -13,7 +13,7 @@ use super::state::{Effect, Standing, TwoPhase};
 use super::step::{Draft, Prepared, Resolve, Step};
 use super::terms::{Decision, PrepareTerms, PreparedInfo, Share, TxnId, Verdict, conflict};
 use super::trail::Trail;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::proof::{Hash, LeafKind};
 use crate::shard::committer::{Committed, Stage, Staged, Work};
 use crate::shard::entry::Proposal;
@@ -131,7 +131,7 @@ impl Shard {
 
     /// Decides a transaction, at its home. The first decision in the log counts: it is returned,
     /// and may be another one. COMMIT names all participants, ascending, with their digests; ABORT
-    /// those that are known. Errors: `conflict` for a COMMIT that is not prepared here or whose
+    /// those that are known, so that whoever finds it can tell them all. Errors: `conflict` for a COMMIT that is not prepared here or whose
     /// participants are not those prepared for, or if this is not its home;
     /// `transaction_expired` if the outcome is forgotten.
     pub fn decide(
@@ -144,6 +144,21 @@ impl Shard {
         self.commit(Work::TwoPhase(Request::Decide { txn, verdict, attempt, shares }))?;
         let known = self.decision(txn);
         known.ok_or_else(|| conflict(format!("the decision on transaction {txn} is forgotten")))
+    }
+
+    /// The decision for a participant that has it prepared, undecided for too long: the one there is,
+    /// or ABORT from here on. If home has forgotten the transaction's time there was none, because a
+    /// decision is kept until every participant has resolved, and there will be none: that is an
+    /// ABORT, too, but only for whoever still has it prepared, so nothing is logged.
+    pub fn decide_for_prepared(&self, asking: &PreparedInfo) -> Result<(Verdict, i64)> {
+        let PrepareTerms { txn, attempt, own, participants, .. } = &asking.terms;
+        let digest = |shard: &u32| (shard == own).then_some(asking.digest);
+        let share = |shard: &u32| Share { shard: *shard, digest: digest(shard) };
+        let shares = participants.iter().map(share).collect();
+        match self.decide(*txn, Verdict::Abort, *attempt, shares) {
+            Err(error) if error.code() == Code::TransactionExpired => Ok((Verdict::Abort, 0)),
+            decided => decided,
+        }
     }
 
     /// The outcome of a transaction and its time, if this shard knows it: at home, the decision.
@@ -178,6 +193,9 @@ impl Shard {
         let lane = self.lane.lock();
         let mut owners = self.two_phase.owners.lock();
         for prepared in lane.state.two_phase.prepared() {
+            if cfg!(bug = "forget_prepared_locks") {
+                continue;
+            }
             let number = keeper.adopt(&prepared.locks)?;
             owners.numbers.insert(prepared.terms.txn, number);
         }

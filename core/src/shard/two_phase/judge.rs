@@ -39,16 +39,17 @@ impl TwoPhase {
                     ))),
                 };
             }
+            _ if cfg!(bug = "late_prepare_revives") => {}
             Standing::Ended(ended) => {
                 return Err(conflict(format!("transaction {txn} was {} here", ended.verdict)));
             }
             Standing::Forgotten => return Err(forgotten(txn)),
-            Standing::Unknown => {}
-        }
-        if let Some((verdict, _)) = self.verdict(txn) {
-            return Err(conflict(format!(
-                "transaction {txn} was {verdict} before it was prepared"
-            )));
+            Standing::Unknown => {
+                if let Some((verdict, _)) = self.verdict(txn) {
+                    let what = format!("transaction {txn} was {verdict} before it was prepared");
+                    return Err(conflict(what));
+                }
+            }
         }
         check_begin(txn, now_ms)?;
         self.check_room(draft)?;
@@ -92,7 +93,7 @@ impl TwoPhase {
         shares: &[Share],
         now_ms: u64,
     ) -> Result<bool> {
-        if self.verdict(txn).is_some() {
+        if self.verdict(txn).is_some() && !cfg!(bug = "last_decision_counts") {
             return Ok(false);
         }
         let prepared = match self.standing(txn) {
@@ -184,8 +185,15 @@ fn check_shares(prepared: &Prepared, attempt: u32, shares: &[Share]) -> Result<(
             terms.txn, terms.participants
         )));
     }
+    let unknown = |share: &&Share| share.digest.is_none() && !cfg!(bug = "commit_before_prepares");
+    if let Some(share) = shares.iter().find(unknown) {
+        return Err(conflict(format!(
+            "transaction {} is not known to be prepared by shard {}",
+            terms.txn, share.shard
+        )));
+    }
     let own = shares.iter().find(|share| share.shard == terms.own);
-    match own.is_some_and(|share| share.digest == prepared.digest) {
+    match own.is_some_and(|share| share.digest == Some(prepared.digest)) {
         true => Ok(()),
         false => Err(conflict(format!(
             "transaction {} was prepared here with another digest",

@@ -174,7 +174,7 @@ impl TwoPhase {
         match step {
             Step::Prepare(prepared) => Ok(self.prepare(prepared)),
             Step::Decide(txn, decision) => {
-                let known = self.verdict(*txn).is_some();
+                let known = self.verdict(*txn).is_some() && !cfg!(bug = "last_decision_counts");
                 // A home that has forgotten it decides only what it still has prepared.
                 if !known && (self.prepared.contains_key(txn) || !self.is_forgotten(*txn)) {
                     self.decisions.insert(*txn, decision.clone());
@@ -192,7 +192,9 @@ impl TwoPhase {
 
     fn prepare(&mut self, prepared: &Arc<Prepared>) -> Effect {
         let txn = prepared.terms.txn;
-        if self.verdict(txn).is_some() || !matches!(self.standing(txn), Standing::Unknown) {
+        let over = self.verdict(txn).is_some() || self.is_forgotten(txn);
+        let over = over && !cfg!(bug = "late_prepare_revives");
+        if over || self.prepared.contains_key(&txn) {
             return Effect::Nothing;
         }
         self.hold(prepared.clone());

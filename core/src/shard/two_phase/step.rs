@@ -3,7 +3,8 @@
 //!
 //! Prepare: `3, txn 16, attempt u32, home u32, own u32, time_us i64, participants u16 + u32 each,
 //! locks u32 + u64 each`, then a batch entry whose time and sequence numbers are zero. Decide: `4,
-//! txn 16, verdict u8, attempt u32, time_us i64, shares u16`, per share `shard u32, digest 32`.
+//! txn 16, verdict u8, attempt u32, time_us i64, shares u16`, per share `shard u32, known u8`, and
+//! `digest 32` if it is 1.
 //! Resolve: `5, txn 16, verdict u8, time_us i64, parts u16`, per part `first_seq u64`. Acknowledge:
 //! `6, txn 16, time_us i64`.
 
@@ -222,7 +223,8 @@ impl Step {
                 out.extend_from_slice(&(decision.shares.len() as u16).to_le_bytes());
                 for share in &decision.shares {
                     out.extend_from_slice(&share.shard.to_le_bytes());
-                    out.extend_from_slice(&share.digest);
+                    out.push(u8::from(share.digest.is_some()));
+                    out.extend_from_slice(share.digest.as_ref().map_or(&[], |digest| digest));
                 }
                 out.into()
             }
@@ -257,8 +259,8 @@ impl Step {
                 let verdict = verdict(&mut reader)?;
                 let (attempt, time_us) = (reader.u32()?, reader.u64()? as i64);
                 let count = reader.u16()?;
-                let share = |_| Ok(Share { shard: reader.u32()?, digest: reader.array()? });
-                let shares = (0..count).map(share).collect::<Result<Vec<_>>>()?;
+                let shares = (0..count).map(|_| take_share(&mut reader));
+                let shares = shares.collect::<Result<Vec<_>>>()?;
                 Step::Decide(txn, Arc::new(Decision { verdict, attempt, time_us, shares }))
             }
             TAG_RESOLVE => {
@@ -273,6 +275,16 @@ impl Step {
         reader.end()?;
         Ok(step)
     }
+}
+
+fn take_share(reader: &mut Reader<'_>) -> Result<Share> {
+    let shard = reader.u32()?;
+    let digest = match reader.u8()? {
+        0 => None,
+        1 => Some(reader.array()?),
+        _ => return Err(malformed("a digest that is neither known nor unknown")),
+    };
+    Ok(Share { shard, digest })
 }
 
 pub(super) fn verdict(reader: &mut Reader<'_>) -> Result<Verdict> {

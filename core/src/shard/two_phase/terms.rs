@@ -70,8 +70,8 @@ impl fmt::Display for Verdict {
 pub struct Share {
     /// The participant.
     pub shard: u32,
-    /// [`staged_digest`] of its records.
-    pub digest: Hash,
+    /// [`staged_digest`] of its records; a COMMIT has it of every participant.
+    pub digest: Option<Hash>,
 }
 
 /// What the home has decided.

@@ -67,7 +67,7 @@ fn prepare(number: u64, own: u32, keys: &[&str]) -> Step {
 }
 
 fn decide(number: u64, verdict: Verdict, time_us: i64) -> Step {
-    let shares = vec![Share { shard: 0, digest: [1; 32] }, Share { shard: 2, digest: [2; 32] }];
+    let shares = vec![Share { shard: 0, digest: Some([1; 32]) }, Share { shard: 2, digest: None }];
     Step::Decide(txn(number), Arc::new(Decision { verdict, attempt: 1, time_us, shares }))
 }
 
@@ -249,7 +249,7 @@ fn a_late_prepare_is_kept_out_by_decision_tombstone_and_floor() {
 fn commit_needs_the_home_prepared_and_every_digest() {
     let first = prepared(1, 0, &["a"]);
     let state = after(&[Step::Prepare(first.clone())]);
-    let share = |shard, digest| Share { shard, digest };
+    let share = |shard, digest| Share { shard, digest: Some(digest) };
     let all = [share(0, first.digest), share(1, [1; 32]), share(2, [2; 32])];
     let judge = |state: &TwoPhase, attempt, shares: &[Share]| {
         state.judge_decide(txn(1), Verdict::Commit, attempt, shares, NOW_MS)
@@ -257,8 +257,9 @@ fn commit_needs_the_home_prepared_and_every_digest() {
     assert!(judge(&state, 1, &all).expect("complete"));
     let wrong_own = [share(0, [0; 32]), all[1], all[2]];
     let stranger = [all[0], all[1], all[2], share(3, [3; 32])];
-    for (attempt, shares) in
-        [(2, all.as_slice()), (1, &all[..2]), (1, &[]), (1, &wrong_own), (1, &stranger)]
+    let unknown = [all[0], Share { shard: 1, digest: None }, all[2]];
+    let incomplete = [&all[..2], &[], &wrong_own, &stranger, &unknown];
+    for (attempt, shares) in incomplete.map(|shares| (1, shares)).into_iter().chain([(2, &all[..])])
     {
         let refusal = judge(&state, attempt, shares).expect_err("incomplete");
         assert_eq!(refusal.code(), Code::Conflict, "{refusal}");
