@@ -28,3 +28,5 @@ pub const SHARDS: u32 = 3;
 pub const ACCOUNTS: u64 = 4;
 /// What each begins with.
 pub const BALANCE: i64 = 1_000;
+/// How long something is prepared before somebody who meets it has it decided.
+pub const PATIENCE_US: i64 = 60_000;

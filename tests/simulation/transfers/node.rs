@@ -18,7 +18,7 @@ use blockdb::{Code, CollectionOptions, Db, Document, Error, IndexOptions, Result
 
 use super::super::Machine;
 use super::super::images::Crash;
-use super::{ACCOUNTS, BALANCE};
+use super::{ACCOUNTS, BALANCE, PATIENCE_US};
 
 /// One change of one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,13 @@ impl Decider for AskHome {
         let Some(shards) = self.shards.upgrade().map(Shards) else { return };
         let (home, own) = (shards.get(met.terms.home), shards.get(met.terms.own));
         let (Some(home), Some(own)) = (home, own) else { return };
-        if let Ok((verdict, decided_us)) = home.decide_for_prepared(met) {
+        let waits_us = own.env.host.clock.wall_us() - met.since_us;
+        let decided = match home.decision(met.terms.txn) {
+            None if waits_us < PATIENCE_US => return,
+            None => home.decide_for_prepared(met),
+            Some(decided) => Ok(decided),
+        };
+        if let Ok((verdict, decided_us)) = decided {
             // A reader that could not have it resolved waits, and says so.
             let _ = own.resolve(met.terms.txn, verdict, decided_us);
         }

@@ -13,7 +13,7 @@ use super::super::{Machine, mixed};
 use super::coordinator::{Answer, Message, Running};
 use super::judge::Figures;
 use super::node::{Leg, Node, Shards};
-use super::{ACCOUNTS, SHARDS};
+use super::{ACCOUNTS, PATIENCE_US, SHARDS};
 
 /// Transfers under way at a time.
 const RUNNING_MAX: usize = 3;
@@ -149,6 +149,10 @@ impl World {
             Err(error) if failed(&error) => return Ok(true),
             Err(error) => {
                 self.check_refusal(message, &error)?;
+                if error.code() == Code::LockTimeout && !self.dice.chance(1, 6) {
+                    // It tries again.
+                    return Ok(false);
+                }
                 Answer::Refused
             }
         };
@@ -230,9 +234,9 @@ impl World {
                     running.wants_abort = true;
                 }
             }
-            86..90 => self.settle_one()?,
-            90..93 => self.disturb()?,
-            93..97 => self.work()?,
+            86..92 => self.settle_one()?,
+            92..94 => self.disturb()?,
+            94..97 => self.work()?,
             97 => self.let_time_pass(),
             _ => {}
         }
@@ -275,7 +279,10 @@ impl World {
             self.send_again();
             return Ok(());
         }
-        let at = self.dice.below(self.network.len() as u64) as usize;
+        // Mostly the newest ones, so that transfers come to an end beside all that is late.
+        let count = self.network.len() as u64;
+        let among = if self.dice.chance(2, 3) { count.min(4) } else { count };
+        let at = (count - 1 - self.dice.below(among)) as usize;
         let message = self.network[at].clone();
         if !self.dice.chance(1, 5) {
             self.network.remove(at);
@@ -283,7 +290,7 @@ impl World {
         let lost = self.dice.chance(1, 10);
         if self.deliver(&message, lost)? {
             self.revive(message.to())?;
-        } else if self.dice.chance(1, 2) {
+        } else if self.dice.chance(2, 3) {
             let next = self.wanted(message.txn());
             self.network.extend(next);
         }
@@ -431,8 +438,10 @@ impl World {
 
     /// Somebody ends a transaction that is prepared somewhere: its home decides.
     fn settle_one(&mut self) -> Result<(), String> {
+        let long_ago_us = self.clock.wall_us() - PATIENCE_US;
+        let prepared = self.nodes.iter().flat_map(|node| node.shard().prepared());
         let mut waiting: Vec<PreparedInfo> =
-            self.nodes.iter().flat_map(|node| node.shard().prepared()).collect();
+            prepared.filter(|info| info.since_us < long_ago_us).collect();
         match pick(&mut self.dice, &mut waiting) {
             Some(info) => {
                 let info = info.clone();
