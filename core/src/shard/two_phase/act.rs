@@ -373,7 +373,9 @@ impl Shard {
         }
         drop(owners);
         self.two_phase.ended.notify();
-        self.env.work.notify();
+        if !self.builds.lock().is_idle() {
+            self.env.work.notify();
+        }
     }
 }
 

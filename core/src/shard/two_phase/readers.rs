@@ -108,6 +108,15 @@ impl Shard {
         })
     }
 
+    /// The newest state in which nothing at all is prepared: for reading many things at one moment
+    /// without locks.
+    pub fn settled_snapshot(&self, deadline_us: u64) -> Result<Arc<ShardState>> {
+        self.settled(deadline_us, |state| {
+            let first = state.two_phase.prepared().first().map(|prepared| prepared.terms.txn);
+            Ok(first.map_or_else(|| Ok(state.clone()), Err))
+        })
+    }
+
     /// Waits until nothing prepared writes `key`. The deadline is one of the monotonic clock.
     pub fn wait_prepared_key(&self, id: CollectionId, key: &[u8], deadline_us: u64) -> Result<()> {
         self.wait_prepared(id, Reach::Key(key), deadline_us)
@@ -158,7 +167,7 @@ impl Shard {
     fn settled<T>(
         &self,
         deadline_us: u64,
-        look: impl Fn(&ShardState) -> Result<Result<T, TxnId>>,
+        look: impl Fn(&Arc<ShardState>) -> Result<Result<T, TxnId>>,
     ) -> Result<T> {
         let mut fetched = Vec::new();
         loop {
