@@ -41,6 +41,19 @@ pub struct TwoPhase {
     floor_ms: u64,
 }
 
+/// What of it is stored.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Transactions that began by then are forgotten, where nothing else is known of them.
+    pub floor_ms: u64,
+    /// What waits for a decision.
+    pub prepared: OrdMap<TxnId, Arc<Prepared>>,
+    /// Decisions that not everybody has acknowledged.
+    pub decisions: OrdMap<TxnId, Arc<Decision>>,
+    /// How others ended.
+    pub tombstones: OrdMap<TxnId, Arc<Tombstone>>,
+}
+
 /// How a participant stands to a transaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Standing<'a> {
@@ -74,27 +87,21 @@ impl TwoPhase {
             && self.tombstones.is_empty()
     }
 
-    /// What is remembered, part by part; the rest follows from it.
-    pub(super) fn contents(
-        &self,
-    ) -> (
-        u64,
-        &OrdMap<TxnId, Arc<Prepared>>,
-        &OrdMap<TxnId, Arc<Decision>>,
-        &OrdMap<TxnId, Arc<Tombstone>>,
-    ) {
-        (self.floor_ms, &self.prepared, &self.decisions, &self.tombstones)
+    /// What is remembered; the rest follows from it.
+    pub(super) fn contents(&self) -> Contents {
+        Contents {
+            floor_ms: self.floor_ms,
+            prepared: self.prepared.clone(),
+            decisions: self.decisions.clone(),
+            tombstones: self.tombstones.clone(),
+        }
     }
 
-    pub(super) fn restore(
-        floor_ms: u64,
-        prepared: Vec<Prepared>,
-        decisions: OrdMap<TxnId, Arc<Decision>>,
-        tombstones: OrdMap<TxnId, Arc<Tombstone>>,
-    ) -> Self {
+    pub(super) fn restore(contents: Contents) -> Self {
+        let Contents { floor_ms, prepared, decisions, tombstones } = contents;
         let by_age = tombstones.iter().map(|(txn, tombstone)| (tombstone.since_us, *txn)).collect();
         let mut state = TwoPhase { decisions, tombstones, by_age, floor_ms, ..TwoPhase::default() };
-        prepared.into_iter().for_each(|prepared| state.hold(Arc::new(prepared)));
+        prepared.values().for_each(|prepared| state.hold(prepared.clone()));
         state
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use super::state::{Tombstone, TwoPhase};
+use super::state::{Contents, Tombstone, TwoPhase};
 use super::step::{Step, verdict};
 use super::terms::TxnId;
 use crate::error::Result;
@@ -16,14 +16,14 @@ use crate::shard::entry::{Reader, malformed};
 impl TwoPhase {
     /// Appends the bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (floor_ms, prepared, decisions, tombstones) = self.contents();
+        let Contents { floor_ms, prepared, decisions, tombstones } = self.contents();
         out.extend_from_slice(&floor_ms.to_le_bytes());
         let prepared = prepared.values().map(|prepared| Step::Prepare(prepared.clone()));
         put_steps(prepared, out);
         let decisions = decisions.iter().map(|(txn, decided)| Step::Decide(*txn, decided.clone()));
         put_steps(decisions, out);
         out.extend_from_slice(&(tombstones.len() as u32).to_le_bytes());
-        for (txn, tombstone) in tombstones {
+        for (txn, tombstone) in &tombstones {
             out.extend_from_slice(&txn.0);
             out.push(tombstone.verdict as u8);
             out.extend_from_slice(&tombstone.time_us.to_le_bytes());
@@ -39,10 +39,10 @@ impl TwoPhase {
     pub fn decode(rest: &mut &[u8]) -> Result<Self> {
         let mut reader = Reader { bytes: rest, at: 0 };
         let floor_ms = reader.u64()?;
-        let mut prepared = Vec::new();
+        let mut prepared = OrdMap::new();
         for _ in 0..reader.u32()? {
             match take_step(&mut reader)? {
-                Step::Prepare(found) => prepared.extend(Arc::into_inner(found)),
+                Step::Prepare(found) => drop(prepared.insert(found.terms.txn, found)),
                 step => return Err(malformed(&format!("{step:?} where a Prepare should stand"))),
             }
         }
@@ -64,7 +64,7 @@ impl TwoPhase {
             tombstones.insert(txn, Arc::new(tombstone));
         }
         *rest = &rest[reader.at..];
-        Ok(TwoPhase::restore(floor_ms, prepared, decisions, tombstones))
+        Ok(TwoPhase::restore(Contents { floor_ms, prepared, decisions, tombstones }))
     }
 }
 
