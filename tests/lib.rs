@@ -7,6 +7,7 @@
 //! | `crash` | no acknowledged write is lost, nothing is there by half, and everything verifies: after a crash at every operation of scripted workloads, after a second crash during recovery, after an error of any operation, after the disk was full; damage in the log is told and never cut off |
 //! | `model` | any sequence of calls, reopenings and crashes answers like a plain map with a history |
 //! | `determinism` | the same log entries give the same leaves, salts, bodies, headers and roots whatever the sizes, threads and interruptions |
+//! | `two_phase` | a transaction over three shards is there whole or not at all, and nobody sees one half: whatever crashes, is lost, comes twice or late |
 //! | `tamper` | any one flipped byte of any file of a closed database is told, and its file named |
 //! | `kill` (in `cli/tests`) | kill -9 of the real command loses nothing acknowledged |
 //! | `golden` | databases written by released formats open for ever |

@@ -35,6 +35,28 @@ pub const TRANSACTION_MS_MAX: u64 = 3_600_000;
 pub const TRANSACTION_LOCKS_MAX: usize = 1_000_000;
 /// Ranges and filters a transaction reads at most: each is asked of every write to its collection.
 pub const TRANSACTION_READINGS_MAX: usize = 1_000;
+/// Transactions prepared and not resolved in one shard: each holds its locks and stands in every
+/// restart point; a coordinator that leaves more of them behind is out of order.
+pub const PREPARED_MAX: usize = 10_000;
+/// Log entries of all that are prepared in one shard: two of the largest transactions, held in memory
+/// and repeated by every restart point.
+pub const PREPARED_BYTES_MAX: u64 = 2 * BATCH_BYTES_MAX as u64;
+/// Shards of one transaction: each is a message in both rounds and a digest in the decision.
+pub const PARTICIPANTS_MAX: usize = 256;
+/// Exclusive locks of one prepared transaction: a key and some unique values of each record.
+pub const PREPARED_LOCKS_MAX: usize = 10 * BATCH_RECORDS_MAX;
+/// Decisions of one shard that not every participant has acknowledged; beyond, nothing more is
+/// prepared there until some are.
+pub const DECISIONS_MAX: usize = 100_000;
+/// How long the outcome of a transaction over several shards can be asked for: twice as long as
+/// clients try again, which is 24 hours. It is part of the format: replicas forget in step.
+pub const TOMBSTONE_MS: u64 = 48 * 3_600_000;
+/// Outcomes one shard remembers, some 12 MB of its restart point; beyond, the oldest are forgotten
+/// early, and whatever began before them is refused. Part of the format, like the time.
+pub const TOMBSTONES_MAX: usize = 1 << 18;
+/// How far the begin of a transaction, which its id tells, may lie ahead of this clock: more is a clock
+/// that would make others too old, once it is forgotten.
+pub const BEGUN_AHEAD_MS_MAX: u64 = 60_000;
 /// Nesting of filters: bounds the recursion of parsing and matching, as the public surface promises.
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Conditions and nested filters of one filter: each may be asked of every record.

@@ -27,6 +27,7 @@ pub mod replica;
 pub mod script;
 pub mod scripts;
 pub mod session;
+pub mod transfers;
 pub mod walk;
 
 use std::path::Path;

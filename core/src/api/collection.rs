@@ -18,6 +18,7 @@ use crate::host::Background;
 use crate::shard::operations::Operation;
 use crate::shard::read::KeyRange;
 use crate::shard::state::View;
+use crate::shard::two_phase::Reach;
 use crate::transaction::{self, Item, OnError};
 
 /// A handle on a collection by name; cheap to clone, usable from any thread.
@@ -40,6 +41,12 @@ impl Collection {
     fn view(&self) -> Result<View> {
         self.database.check_open()?;
         self.database.shard.current().by_name(&self.name).cloned()
+    }
+
+    /// The view to read `reach` from: no transaction over several shards is between its halves there.
+    fn settled(&self, reach: Reach<'_>) -> Result<View> {
+        self.database.check_open()?;
+        self.database.shard.settled_view(&self.name, reach)
     }
 
     /// The view to write to; makes the default collection on its first write.
@@ -183,7 +190,7 @@ impl Collection {
     }
 
     fn get_at(&self, key: &str, revision: Option<u64>) -> Result<Option<Record>> {
-        let view = self.view()?;
+        let view = self.settled(Reach::Key(key.as_bytes()))?;
         let found = self.counted(&view, Operation::Get, || view.get(key.as_bytes(), revision))?;
         match found {
             Some(leaf) => Record::from_leaf(&self.name, leaf),
@@ -193,7 +200,7 @@ impl Collection {
 
     /// The newest revisions of several keys at one snapshot, in the order asked for.
     pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Record>>> {
-        let view = self.view()?;
+        let view = self.settled(Reach::Keys(keys))?;
         let one = |key: &&str| match view.get(key.as_bytes(), None)? {
             Some(leaf) => Record::from_leaf(&self.name, leaf),
             None => Ok(None),
@@ -203,7 +210,7 @@ impl Collection {
 
     /// All revisions of `key`, oldest first; empty if there is no such key.
     pub fn history(&self, key: &str) -> Result<Vec<Record>> {
-        let leaves = self.view()?.history(key.as_bytes())?;
+        let leaves = self.settled(Reach::Key(key.as_bytes()))?.history(key.as_bytes())?;
         let records =
             leaves.into_iter().map(|leaf| Record::from_leaf(&self.name, leaf).transpose());
         records.flatten().collect()
@@ -221,7 +228,8 @@ impl Collection {
 
     /// Records by key within explicit bounds.
     pub fn scan_range(&self, range: KeyRange) -> Scan {
-        let view = self.view().map_err(|error| (error.code(), error.detail().to_owned()));
+        let view = self.settled(Reach::Range(&range));
+        let view = view.map_err(|error| (error.code(), error.detail().to_owned()));
         if let Ok(view) = &view {
             view.core.operations.count(Operation::Scan);
         }
@@ -231,18 +239,18 @@ impl Collection {
     /// Records that match `filter` (see `docs/queries.md`), at one snapshot. Errors:
     /// `invalid_argument`, naming field, operator and what was expected.
     pub fn find(&self, filter: impl IntoFilter) -> Result<Find> {
-        Find::new(self.view()?, &filter.into_filter()?)
+        Find::new(self.settled(Reach::Collection)?, &filter.into_filter()?)
     }
 
     /// Number of keys.
     pub fn count(&self) -> Result<u64> {
-        Ok(self.view()?.keys)
+        Ok(self.settled(Reach::Collection)?.keys)
     }
 
     /// All revisions of all records in sequence order, from after `after` (exclusive) to `until`
     /// (inclusive), ending at the present.
     pub fn changes(&self, after: Option<u64>, until: Option<u64>) -> Result<Results> {
-        let view = self.view()?;
+        let view = self.settled(Reach::Collection)?;
         Ok(Results {
             collection: self.name.clone(),
             leaves: view.leaves(after.map_or(0, |after| after.saturating_add(1))),

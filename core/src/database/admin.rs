@@ -58,6 +58,7 @@ impl Database {
         let _admin = self.shard.admin.lock();
         let view = self.shard.snapshot().by_name(name)?.clone();
         let _gate = view.core.gate.write();
+        self.shard.refuse_prepared(view.core.id, name)?;
         let mut descriptor = Descriptor::clone(&view.descriptor);
         descriptor.settings = descriptor.settings.changed(changes)?;
         if descriptor.settings == view.descriptor.settings {
@@ -76,6 +77,7 @@ impl Database {
         let _admin = self.shard.admin.lock();
         let view = self.shard.snapshot().by_name(name)?.clone();
         let _gate = view.core.gate.write();
+        self.shard.refuse_prepared(view.core.id, name)?;
         self.shard.seal(view.core.id)?;
         self.wait_for_ledger(view.core.id)?;
         let position = view.core.ledger.position();

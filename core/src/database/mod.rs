@@ -56,9 +56,13 @@ impl Database {
     pub fn open(dir: &Path, options: &Options) -> Result<Arc<Database>> {
         let opened = recovery::open(dir, options)?;
         let (clock, background) = (options.host.clock.clone(), options.host.background);
+        let locks = LockManager::new(clock, background);
+        if !options.read_only {
+            opened.shard.attach_locks(Arc::new(locks.clone()))?;
+        }
         let database = Arc::new(Database {
             shard: opened.shard,
-            locks: LockManager::new(clock, background),
+            locks,
             recovery: opened.report,
             workers: Mutex::default(),
             lock: Mutex::new(opened.lock),

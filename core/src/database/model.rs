@@ -77,6 +77,7 @@ impl Database {
         }
         let seen_seq = view.end_seq;
         let _gate = view.core.gate.write();
+        self.shard.refuse_prepared(view.core.id, name)?;
         let view = self.shard.snapshot().by_name(name)?.clone();
         if !fits {
             check_documents(&view, &schema, seen_seq, &changes)?;
@@ -142,6 +143,7 @@ impl Database {
         }
         // With the gate closed no record is on its way: those from here on are indexed as they come.
         let _gate = view.core.gate.write();
+        self.shard.refuse_prepared(view.core.id, name)?;
         let view = self.shard.snapshot().by_name(name)?.clone();
         let mut descriptor = Descriptor::clone(&view.descriptor);
         descriptor.next_index_id += 1;
@@ -180,7 +182,11 @@ impl Database {
                     self.shard.env.work.notify();
                     self.shard.env.progress.wait(seen, Some(Duration::from_millis(100)));
                 }
-                Background::Manual => self.shard.run_background()?,
+                Background::Manual => {
+                    // Nobody would end it meanwhile.
+                    self.shard.refuse_prepared(id, &view.descriptor.name)?;
+                    self.shard.run_background()?;
+                }
             }
         }
     }
@@ -194,6 +200,7 @@ impl Database {
             let index = view.descriptor.index(index_name);
             let number = index.ok_or_else(|| no_index(name, index_name))?.id;
             let _gate = view.core.gate.write();
+            self.shard.refuse_prepared(view.core.id, name)?;
             let mut descriptor = Descriptor::clone(&view.descriptor);
             descriptor.indexes.retain(|index| index.id != number);
             self.shard.record_act(&descriptor, None)?;

@@ -33,6 +33,7 @@ impl Shard {
         }
         let mut state = ShardState::clone(&lane.state);
         state.last_time_us = time_us;
+        let mut ended = Vec::new();
         for entry in entries {
             state.applied += 1;
             match entry {
@@ -42,9 +43,13 @@ impl Shard {
                         self.apply_seal(&mut state, seal, log_end)?;
                     }
                 }
+                Staged::TwoPhase { index, step, holder } => {
+                    ended.extend(self.apply_step(&mut state, index, step, holder)?);
+                }
             }
         }
         self.publish(lane, state);
+        self.let_go(&ended);
         Ok(())
     }
 
@@ -54,6 +59,7 @@ impl Shard {
         let mut state = ShardState::clone(&lane.state);
         lane.note_generation(log_end.generation, index);
         state.applied = index;
+        let mut ended = Vec::new();
         match entry {
             Entry::Batch(batch) => {
                 state.last_time_us = state.last_time_us.max(batch.time_us);
@@ -65,8 +71,13 @@ impl Shard {
                     self.apply_seal(&mut state, seal, log_end)?;
                 }
             }
+            Entry::TwoPhase(step) => {
+                state.last_time_us = state.last_time_us.max(step.time_us());
+                ended.extend(self.apply_step(&mut state, index, step, None)?);
+            }
         }
         self.publish(&mut lane, state);
+        self.let_go(&ended);
         Ok(())
     }
 
@@ -90,7 +101,12 @@ impl Shard {
         Ok(())
     }
 
-    fn apply_batch(&self, state: &mut ShardState, index: u64, batch: Batch) -> Result<()> {
+    pub(super) fn apply_batch(
+        &self,
+        state: &mut ShardState,
+        index: u64,
+        batch: Batch,
+    ) -> Result<()> {
         let Batch { time_us, txn, parts, payload } = batch;
         for part in parts {
             let system = part.collection == state.system;

@@ -78,7 +78,7 @@ impl Shard {
         let Some(index) = view.core.index(number) else { return Ok(()) };
         // Another act on the collection may have queued it again while a worker is at it; that
         // worker queues it for the next step itself.
-        let Some(_turn) = index.building.try_lock() else { return Ok(()) };
+        let Some(turn) = index.building.try_lock() else { return Ok(()) };
         if index.is_damaged() {
             self.fail_damaged(&view.core)?;
             return Ok(());
@@ -92,7 +92,14 @@ impl Shard {
             Ok(Step::More) => again(),
             Ok(Step::Complete) => match self.finish_build(id, &index, cancel) {
                 Err(error) if error.code() == Code::Unavailable => again(),
-                finished => finished.inspect_err(|_| again())?,
+                finished => {
+                    let held = !finished.inspect_err(|_| again())?;
+                    drop(turn);
+                    // Its end queues the index, unless it came while this worker was at it.
+                    if held && self.current().two_phase.prepared_in(id).is_none() {
+                        again();
+                    }
+                }
             },
             Ok(Step::Refused(violation)) => self.fail_index(id, number, vec![violation])?,
             Err(error) if error.code() == Code::Unavailable => again(),
@@ -173,22 +180,27 @@ impl Shard {
         Ok(())
     }
 
-    /// Every record is in the index: looks for doubles if it is unique, and logs the outcome.
-    fn finish_build(&self, id: CollectionId, index: &Index, cancel: &AtomicBool) -> Result<()> {
+    /// Every record is in the index: looks for doubles if it is unique, and logs the outcome. False
+    /// while something is prepared, which may still bring values of a unique index that nobody sees.
+    fn finish_build(&self, id: CollectionId, index: &Index, cancel: &AtomicBool) -> Result<bool> {
         let core = self.core(id)?;
         // Writers that were checked against an incomplete index are done once the gate was closed;
         // later ones see all of it.
         drop(core.gate.write());
         let state = self.snapshot();
-        let Some(view) = state.live(id) else { return Ok(()) };
+        let Some(view) = state.live(id) else { return Ok(true) };
+        if index.unique && state.two_phase.prepared_in(id).is_some() {
+            return Ok(false);
+        }
         let doubles = match index.unique {
             true => self.doubles(view, index, cancel)?,
             false => Vec::new(),
         };
         match doubles.is_empty() {
-            true => self.set_index_state(id, index.id, IndexState::Ready),
-            false => self.fail_index(id, index.id, doubles),
+            true => self.set_index_state(id, index.id, IndexState::Ready)?,
+            false => self.fail_index(id, index.id, doubles)?,
         }
+        Ok(true)
     }
 
     /// Newest records with the same values in a unique index.

@@ -21,6 +21,7 @@ use crate::shard::Shard;
 use crate::shard::core::{Core, Progress};
 use crate::shard::entry::{Batch, Proposal, Seal, encode_seals};
 use crate::shard::environment::Durability;
+use crate::shard::two_phase::{LockHolder, Request, Step, TwoPhase};
 
 /// A group is closed when it holds this much, so that one write stays short.
 const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -36,6 +37,8 @@ pub enum Work {
     Seal(Vec<CollectionId>),
     /// End the block and put a fresh memtable in front.
     Rotate(CollectionId),
+    /// A step of two-phase commit.
+    TwoPhase(Request),
 }
 
 impl Work {
@@ -44,6 +47,7 @@ impl Work {
             Work::Write(proposal) => proposal.bytes(),
             Work::Seal(ids) => 128 * ids.len(),
             Work::Rotate(_) => 128,
+            Work::TwoPhase(request) => request.bytes(),
         }
     }
 }
@@ -109,15 +113,31 @@ pub(super) enum Staged {
         /// Where the entry's frame ends.
         log_end: Position,
     },
+    /// A step of two-phase commit.
+    TwoPhase {
+        /// Log index.
+        index: u64,
+        /// The step.
+        step: Step,
+        /// Whoever holds the locks of a Prepare.
+        holder: Option<Box<dyn LockHolder>>,
+    },
 }
 
 /// The group being built: what each collection would be at its end.
-struct Stage {
-    entries: Vec<Staged>,
+pub(super) struct Stage {
+    pub entries: Vec<Staged>,
     collections: Vec<(CollectionId, Option<Arc<Core>>, Progress)>,
     rotations: Vec<CollectionId>,
-    next_index: u64,
-    time_us: i64,
+    pub next_index: u64,
+    /// The time given to records and seals; never before `last_us`.
+    pub time_us: i64,
+    /// The time of the newest entry so far.
+    pub last_us: i64,
+    /// What the steps of two-phase commit have come to.
+    pub two_phase: Arc<TwoPhase>,
+    /// Whether some other shard builds on this group: then it is synced in mode `interval`, too.
+    pub built_on: bool,
 }
 
 impl Shard {
@@ -201,7 +221,7 @@ impl Shard {
         let mut lane = self.lane.lock();
         lane.last_group = count;
         match self.try_group(&mut lane, works) {
-            Ok(committed) => committed.into_iter().map(Ok).collect(),
+            Ok(committed) => committed,
             Err(error) => {
                 let copy = || Error::new(error.code(), error.to_string());
                 (0..count).map(|_| Err(copy())).collect()
@@ -209,7 +229,12 @@ impl Shard {
         }
     }
 
-    fn try_group(&self, lane: &mut super::Lane, works: Vec<Work>) -> Result<Vec<Committed>> {
+    /// The outcome of each work; an error is one of all.
+    fn try_group(
+        &self,
+        lane: &mut super::Lane,
+        works: Vec<Work>,
+    ) -> Result<Vec<Result<Committed>>> {
         self.env.check_healthy()?;
         let mut stage = Stage {
             entries: Vec::with_capacity(works.len() + 1),
@@ -217,6 +242,9 @@ impl Shard {
             rotations: Vec::new(),
             next_index: lane.state.applied + 1,
             time_us: self.env.host.clock.wall_us().max(lane.state.last_time_us),
+            last_us: lane.state.last_time_us,
+            two_phase: lane.state.two_phase.clone(),
+            built_on: false,
         };
         let mut committed = Vec::with_capacity(works.len());
         for work in works {
@@ -226,15 +254,15 @@ impl Shard {
             committed.push(staged.inspect_err(|error| self.env.poison(error))?);
         }
         if !stage.entries.is_empty() {
-            self.write_log(lane)?;
+            self.write_log(lane, stage.built_on)?;
         }
-        self.apply_group(lane, stage.entries, stage.time_us)
+        self.apply_group(lane, stage.entries, stage.last_us)
             .and_then(|()| self.rotate_group(lane, &stage.rotations))
             .inspect_err(|error| self.env.poison(error))?;
         Ok(committed)
     }
 
-    fn write_log(&self, lane: &mut super::Lane) -> Result<()> {
+    fn write_log(&self, lane: &mut super::Lane, built_on: bool) -> Result<()> {
         let log =
             lane.log.as_mut().ok_or_else(|| Error::new(Code::ReadOnly, "opened read-only"))?;
         let result = log.write().and_then(|()| match self.env.durability {
@@ -242,6 +270,7 @@ impl Shard {
             Durability::Sync => Ok(()),
             #[cfg(not(bug = "ack_before_sync"))]
             Durability::Sync => log.sync(),
+            Durability::Interval(_) if built_on => log.sync(),
             Durability::Interval(_) => {
                 if !self.env.unsynced.swap(true, Ordering::AcqRel) {
                     self.env.work.notify();
@@ -259,14 +288,20 @@ impl Shard {
         })
     }
 
-    fn stage(&self, lane: &mut super::Lane, stage: &mut Stage, work: Work) -> Result<Committed> {
+    /// Stages one work. The inner error is a refusal of this one alone.
+    fn stage(
+        &self,
+        lane: &mut super::Lane,
+        stage: &mut Stage,
+        work: Work,
+    ) -> Result<Result<Committed>> {
         match work {
-            Work::Write(proposal) => self.stage_write(lane, stage, proposal),
+            Work::Write(proposal) => self.stage_write(lane, stage, proposal).map(Ok),
             Work::Seal(ids) => {
                 for ids in ids.chunks(SEALS_OF_ENTRY_MAX) {
                     self.stage_seals(lane, stage, ids)?;
                 }
-                Ok(Committed::default())
+                Ok(Ok(Committed::default()))
             }
             Work::Rotate(id) => {
                 // The seal does it, if there is one: records that follow in the same group are in no
@@ -276,8 +311,9 @@ impl Shard {
                 }
                 self.stage_seals(lane, stage, &[id])?;
                 stage.rotations.push(id);
-                Ok(Committed::default())
+                Ok(Ok(Committed::default()))
             }
+            Work::TwoPhase(request) => self.stage_request(lane, stage, request),
         }
     }
 
@@ -288,9 +324,29 @@ impl Shard {
         proposal: Proposal,
     ) -> Result<Committed> {
         let bytes = proposal.bytes() as u64;
+        let (first_seqs, full) = self.stage_parts(lane, stage, proposal.parts(), bytes);
+        let txn = proposal.txn();
+        let batch = proposal.number(stage.time_us, &first_seqs);
+        stage.append(lane, self.number, txn, &batch.payload)?;
+        stage.note_time(stage.time_us);
+        let committed = Committed { time_us: stage.time_us, first_seqs };
+        stage.entries.push(Staged::Batch { index: stage.next_index - 1, batch });
+        self.stage_seals(lane, stage, &full)?;
+        Ok(committed)
+    }
+
+    /// Gives records their sequence numbers; returns the first of each part, and the collections
+    /// whose blocks they fill.
+    pub(super) fn stage_parts(
+        &self,
+        lane: &super::Lane,
+        stage: &mut Stage,
+        parts: impl Iterator<Item = (CollectionId, usize)>,
+        bytes: u64,
+    ) -> (Vec<u64>, Vec<CollectionId>) {
         let mut first_seqs = Vec::with_capacity(1);
         let mut full = Vec::new();
-        for (id, count) in proposal.parts() {
+        for (id, count) in parts {
             let (core, progress) = stage.collection(lane, id);
             first_seqs.push(progress.next_seq);
             progress.next_seq += count as u64;
@@ -300,17 +356,11 @@ impl Shard {
                 full.push(id);
             }
         }
-        let txn = proposal.txn();
-        let batch = proposal.number(stage.time_us, &first_seqs);
-        stage.append(lane, self.number, txn, &batch.payload)?;
-        let committed = Committed { time_us: stage.time_us, first_seqs };
-        stage.entries.push(Staged::Batch { index: stage.next_index - 1, batch });
-        self.stage_seals(lane, stage, &full)?;
-        Ok(committed)
+        (first_seqs, full)
     }
 
     /// Seals fall between entries, never inside a transaction.
-    fn stage_seals(
+    pub(super) fn stage_seals(
         &self,
         lane: &mut super::Lane,
         stage: &mut Stage,
@@ -337,6 +387,7 @@ impl Shard {
             return Ok(());
         }
         let log_end = stage.append(lane, self.number, None, &encode_seals(&seals))?;
+        stage.note_time(time_us);
         stage.entries.push(Staged::Seals { seals, log_end });
         Ok(())
     }
@@ -359,7 +410,13 @@ impl Stage {
         (core, progress)
     }
 
-    fn append(
+    /// An entry of this time was staged: no later one is older.
+    pub fn note_time(&mut self, time_us: i64) {
+        self.last_us = self.last_us.max(time_us);
+        self.time_us = self.time_us.max(time_us);
+    }
+
+    pub fn append(
         &mut self,
         lane: &mut super::Lane,
         shard: u32,

@@ -6,7 +6,9 @@
 //! its records. Record: `kind u8, flags u8, key_len u16, body_len u32, salt 16`, then by flag
 //! `revision u64 (1), prev_seq u64 (2), schema u32 (4), actor_len u16 + actor (8)`, then key and
 //! body. Seal: `2, count u16`, then per seal `collection 16, first_seq u64, count u64,
-//! timestamp_us i64, head_known u8, head_id u64, head_hash 32`. All integers little-endian.
+//! timestamp_us i64, head_known u8, head_id u64, head_hash 32`. All integers little-endian. Kinds 3
+//! to 6 are those of two-phase commit (`two_phase/step.rs`); the first of them carries a batch whose
+//! numbers are still zero.
 //!
 //! A record's commitment is not logged: it is recomputed from salt and body.
 
@@ -18,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::ledger::PendingLeaf;
 use crate::proof::{self, Hash, LeafKind};
 use crate::shard::index::RecordKeys;
+use crate::shard::two_phase::{self, Step};
 
 const TAG_BATCH: u8 = 1;
 const TAG_SEAL: u8 = 2;
@@ -36,6 +39,8 @@ pub enum Entry {
     Batch(Batch),
     /// Ends of blocks.
     Seals(Vec<Seal>),
+    /// A step of two-phase commit.
+    TwoPhase(Step),
 }
 
 /// The end of one block: the run of leaves from `first_seq`.
@@ -292,6 +297,25 @@ impl Proposal {
         }
         Batch { time_us, txn: self.txn, parts: self.parts, payload: Bytes::from(self.payload) }
     }
+
+    /// The batch for a Prepare: counted, and without sequence numbers and time. What
+    /// [`Proposal::number`] fills in stays as it is until [`Proposal::of_staged`] gives a proposal
+    /// again.
+    pub fn stage(mut self) -> (Vec<u8>, Vec<Part>) {
+        let count = (self.parts.len() as u16).to_le_bytes();
+        self.payload[PARTS_OFFSET..PARTS_OFFSET + 2].copy_from_slice(&count);
+        for part in &self.parts {
+            let at = part.head_offset + 16 + 8;
+            let count = (part.slots.len() as u32).to_le_bytes();
+            self.payload[at..at + 4].copy_from_slice(&count);
+        }
+        (self.payload, self.parts)
+    }
+
+    /// A proposal of staged records, to be numbered when they are resolved.
+    pub fn of_staged(staged: &[u8], parts: &[Part], txn: [u8; 16]) -> Self {
+        Proposal { payload: staged.to_vec(), parts: parts.to_vec(), txn: Some(txn) }
+    }
 }
 
 impl Slot {
@@ -381,22 +405,30 @@ pub fn encode_seals(seals: &[Seal]) -> Vec<u8> {
 pub fn decode(payload: Bytes, txn: Option<[u8; 16]>) -> Result<Entry> {
     let mut reader = Reader { bytes: &payload, at: 0 };
     let entry = match reader.u8()? {
-        TAG_BATCH => {
-            let time_us = reader.u64()? as i64;
-            let count = reader.u16()?;
-            let parts = (0..count).map(|_| decode_part(&mut reader)).collect::<Result<Vec<_>>>()?;
-            reader.end()?;
-            Entry::Batch(Batch { time_us, txn, parts, payload: payload.clone() })
-        }
+        TAG_BATCH => Entry::Batch(decode_batch(payload.clone(), txn)?),
         TAG_SEAL => {
             let count = reader.u16()?;
             let seals = (0..count).map(|_| decode_seal(&mut reader)).collect::<Result<_>>()?;
             reader.end()?;
             Entry::Seals(seals)
         }
+        tag if two_phase::is_tag(tag) => Entry::TwoPhase(Step::decode(payload.clone())?),
         tag => return Err(malformed(&format!("an entry of kind {tag}"))),
     };
     Ok(entry)
+}
+
+/// Reads a batch, which may be a staged one.
+pub(super) fn decode_batch(payload: Bytes, txn: Option<[u8; 16]>) -> Result<Batch> {
+    let mut reader = Reader { bytes: &payload, at: 0 };
+    if reader.u8()? != TAG_BATCH {
+        return Err(malformed("no batch where one was expected"));
+    }
+    let time_us = reader.u64()? as i64;
+    let count = reader.u16()?;
+    let parts = (0..count).map(|_| decode_part(&mut reader)).collect::<Result<Vec<_>>>()?;
+    reader.end()?;
+    Ok(Batch { time_us, txn, parts, payload: payload.clone() })
 }
 
 fn decode_part(reader: &mut Reader<'_>) -> Result<Part> {
@@ -447,17 +479,18 @@ fn decode_seal(reader: &mut Reader<'_>) -> Result<Seal> {
     Ok(Seal { collection, first_seq, count, timestamp_us, head })
 }
 
-fn malformed(what: &str) -> Error {
+pub(super) fn malformed(what: &str) -> Error {
     Error::new(Code::Corrupt, format!("a log entry is malformed: {what}"))
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+/// What is left to read of an entry.
+pub(super) struct Reader<'a> {
+    pub bytes: &'a [u8],
+    pub at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| malformed("it ends too early"))?;
         let taken = &self.bytes[self.at..end];
@@ -465,27 +498,27 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         Ok(self.take(N)?.try_into().expect("as many bytes as taken"))
     }
 
-    fn u8(&mut self) -> Result<u8> {
+    pub fn u8(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn u16(&mut self) -> Result<u16> {
+    pub fn u16(&mut self) -> Result<u16> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    fn u32(&mut self) -> Result<u32> {
+    pub fn u32(&mut self) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64> {
+    pub fn u64(&mut self) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    fn end(&self) -> Result<()> {
+    pub fn end(&self) -> Result<()> {
         match self.at == self.bytes.len() {
             true => Ok(()),
             false => Err(malformed("it has bytes behind its end")),

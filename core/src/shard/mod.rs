@@ -19,7 +19,8 @@
 //!
 //! Lock order: locks of keys (`transaction::locks`), admin, a collection's `gate`, queue, lane, a
 //! collection's `progress`, then `sealing`/`pending`/`table_work`; the sealer's lane is taken before the
-//! committer's, never after.
+//! committer's, never after. Under the committer's lane locks of keys are only freed, or taken where
+//! they are free (`two_phase`), and never waited for.
 
 pub mod acts;
 pub mod apply;
@@ -46,6 +47,7 @@ pub mod state;
 pub mod statistics;
 pub mod throttle;
 pub mod times;
+pub mod two_phase;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -68,6 +70,7 @@ use crate::shard::restart::RestartPoint;
 use crate::shard::sessions::Sessions;
 use crate::shard::state::ShardState;
 use crate::shard::statistics::Counters;
+use crate::shard::two_phase::Machinery;
 
 /// What only the committer touches.
 pub(crate) struct Lane {
@@ -152,6 +155,8 @@ pub struct Shard {
     log_bytes: AtomicU64,
     /// Log bytes when the last restart point was made.
     restart_log_bytes: AtomicU64,
+    /// What two-phase commit needs beside its state.
+    two_phase: Machinery,
 }
 
 impl std::fmt::Debug for Shard {
@@ -170,7 +175,9 @@ impl Shard {
             system: env.database_id,
             collections: imbl::HashMap::new(),
             names: imbl::OrdMap::new(),
+            two_phase: Arc::new(restart.two_phase.clone()),
         });
+        let two_phase = Machinery::new(restart.two_phase.clone());
         Shard {
             number,
             env,
@@ -203,6 +210,7 @@ impl Shard {
             beside_writer: AtomicBool::new(false),
             log_bytes: AtomicU64::new(0),
             restart_log_bytes: AtomicU64::new(0),
+            two_phase,
         }
     }
 

@@ -7,7 +7,9 @@
 //!
 //! File: header 64 (kind 6, owner database id, number shard), `body_len u32, crc32c u32` of the
 //! body, then the body: `applied u64, last_time_us i64, clean u8, log generation u64, log offset
-//! u64, count u32`, and per collection `id 16` and its ledger position.
+//! u64, count u32`, and per collection `id 16` and its ledger position. If transactions over several
+//! shards have left anything to remember, the file has the incompatible feature 1 and that follows
+//! (`two_phase/stored.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,10 @@ use crate::ledger::LedgerPosition;
 use crate::log::Position;
 use crate::shard::Shard;
 use crate::shard::state::ShardState;
+use crate::shard::two_phase::TwoPhase;
+
+/// The file ends with what two-phase commit remembers.
+const FEATURE_TWO_PHASE: u32 = 1;
 
 /// From where recovery begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +41,8 @@ pub struct RestartPoint {
     pub log_synced: Position,
     /// Durable end of each collection's ledger.
     pub collections: BTreeMap<CollectionId, LedgerPosition>,
+    /// Two-phase commit as of `applied`.
+    pub two_phase: TwoPhase,
 }
 
 impl RestartPoint {
@@ -46,6 +54,7 @@ impl RestartPoint {
             clean: false,
             log_synced: Position { generation: 0, offset: 0 },
             collections: BTreeMap::new(),
+            two_phase: TwoPhase::default(),
         }
     }
 
@@ -67,9 +76,14 @@ impl RestartPoint {
             body.extend_from_slice(&id.0);
             position.encode(&mut body);
         }
+        let mut features = 0;
+        if !self.two_phase.is_empty() {
+            features = FEATURE_TWO_PHASE;
+            self.two_phase.encode(&mut body);
+        }
         let header =
             FileHeader { kind: FileKind::RestartPoint, owner: database_id.0, number: shard };
-        let mut bytes = header.encode().to_vec();
+        let mut bytes = header.encode_with(features).to_vec();
         bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         bytes.extend_from_slice(&body);
@@ -81,7 +95,8 @@ impl RestartPoint {
         let short = || Error::corrupt(path, bytes.len() as u64, "the restart point ends too early");
         let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or_else(short)?;
         let owner: [u8; 16] = header[40..56].try_into().expect("sixteen bytes");
-        FileHeader { kind: FileKind::RestartPoint, owner, number: shard }.check(header, path)?;
+        let identity = FileHeader { kind: FileKind::RestartPoint, owner, number: shard };
+        let features = identity.check_with(FEATURE_TWO_PHASE, header, path)?;
         let mut rest = &bytes[HEADER_BYTES..];
         let len = u32::from_le_bytes(take(&mut rest).ok_or_else(short)?) as usize;
         let sum = u32::from_le_bytes(take(&mut rest).ok_or_else(short)?);
@@ -91,10 +106,15 @@ impl RestartPoint {
         if crc32c::crc32c(rest) != sum {
             return Err(Error::corrupt(path, 72, "the restart point does not match its checksum"));
         }
-        let point = decode_body(&mut rest).filter(|_| rest.is_empty());
-        let point =
-            point.ok_or_else(|| Error::corrupt(path, 72, "the restart point is malformed"))?;
-        Ok((CollectionId(owner), point))
+        let malformed = || Error::corrupt(path, 72, "the restart point is malformed");
+        let mut point = decode_body(&mut rest).ok_or_else(malformed)?;
+        if features & FEATURE_TWO_PHASE != 0 {
+            point.two_phase = TwoPhase::decode(&mut rest).map_err(|_| malformed())?;
+        }
+        match rest.is_empty() {
+            true => Ok((CollectionId(owner), point)),
+            false => Err(malformed()),
+        }
     }
 
     /// Reads the file of a shard; `None` if there is none.
@@ -174,7 +194,8 @@ fn decode_body(rest: &mut &[u8]) -> Option<RestartPoint> {
         collections.insert(id, LedgerPosition::decode(rest).ok()?);
     }
     let log_synced = Position { generation, offset };
-    Some(RestartPoint { applied, last_time_us, clean, log_synced, collections })
+    let two_phase = TwoPhase::default();
+    Some(RestartPoint { applied, last_time_us, clean, log_synced, collections, two_phase })
 }
 
 impl Shard {
@@ -221,6 +242,10 @@ impl Shard {
             next.collections.insert(*id, position);
         }
         next.applied = self.covered(state);
+        next.two_phase = match cfg!(bug = "restart_point_ahead") {
+            true => TwoPhase::clone(&state.two_phase),
+            false => self.two_phase.at(next.applied)?,
+        };
         next.last_time_us = state.last_time_us;
         next.clean = false;
         if next != *restart {
@@ -231,7 +256,7 @@ impl Shard {
 
     /// The last index whose records, and all before it, are in the ledgers. Only the sealer moves
     /// records there, and the caller is the sealer.
-    fn covered(&self, state: &ShardState) -> u64 {
+    pub(super) fn covered(&self, state: &ShardState) -> u64 {
         let first_pending =
             state.collections.values().filter_map(|view| view.core.pending.first_index()).min();
         first_pending.map_or(state.applied, |index| (index - 1).min(state.applied))

@@ -34,6 +34,9 @@ impl Shard {
             count += 1;
             self.env.progress.notify();
         }
+        if count > 0 {
+            self.shorten_trail()?;
+        }
         Ok(count)
     }
 

@@ -13,6 +13,7 @@ use imbl::{HashMap, OrdMap};
 use crate::collection::{CollectionId, Descriptor, Status};
 use crate::error::{Code, Error, Result};
 use crate::shard::core::Core;
+use crate::shard::two_phase::TwoPhase;
 
 /// One collection at one applied entry.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct ShardState {
     pub collections: HashMap<CollectionId, View>,
     /// The live ones, by name.
     pub names: OrdMap<String, CollectionId>,
+    /// Transactions over several shards: what of them is prepared here, decided, over.
+    pub two_phase: Arc<TwoPhase>,
 }
 
 impl ShardState {

@@ -12,6 +12,7 @@ mod merged;
 mod prepare;
 pub mod session;
 mod staged;
+mod two_phase;
 pub mod write;
 
 #[cfg(test)]

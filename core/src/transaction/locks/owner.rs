@@ -234,6 +234,18 @@ impl Owner {
         }
     }
 
+    /// [`Owner::detach`] with the exclusive locks alone; shared locks and predicates are freed. For a
+    /// transaction whose lock point is behind it.
+    pub fn detach_exclusive(mut self) -> OwnerId {
+        let (exclusive, shared): (Vec<_>, Vec<_>) =
+            self.locks().into_iter().partition(|(_, mode)| *mode == Mode::Exclusive);
+        let locks_of = |held: Vec<(u64, Mode)>| held.into_iter().map(|(lock, _)| lock).collect();
+        let slots = std::mem::take(&mut self.holdings.slots);
+        self.manager.release(self.id, &mut Holdings { locks: locks_of(shared), slots });
+        self.holdings.locks = locks_of(exclusive);
+        self.detach()
+    }
+
     /// Leaves everything held without a handle, for a transaction that is prepared: only
     /// [`LockManager::release_detached`](super::LockManager::release_detached) frees it. Such an
     /// owner waits for nothing, so it stands in no cycle and is never a victim; whoever waits for
