@@ -182,6 +182,10 @@ impl Session {
         let mut random = [0; 10];
         host.random.fill(&mut random);
         let millis = (begun_us / 1000).max(0) as u64;
+        let snapshot = match options.read_only {
+            true => Some(shard.settled_snapshot(deadline_us)?),
+            false => None,
+        };
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         Ok(Arc::new_cyclic(|session: &Weak<Session>| Session {
             id: id.into_bytes(),
@@ -192,7 +196,7 @@ impl Session {
             deadline: Deadline::at_us(deadline_us),
             timeout_ms: options.timeout_ms,
             key: shard.open_session(deadline_us, session.clone()),
-            snapshot: options.read_only.then(|| shard.snapshot()),
+            snapshot,
             inner: Mutex::new(Inner {
                 state: TransactionState::Active,
                 failure: None,

@@ -32,7 +32,7 @@ impl TxnId {
 
 impl fmt::Display for TxnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        uuid::Uuid::from_bytes(self.0).fmt(f)
     }
 }
 
