@@ -42,7 +42,7 @@ impl History {
 
     /// Everything acknowledged up to the last change of `name` is on disk now.
     pub fn settle_through(&mut self, name: &str) {
-        let last = self.after.iter().rposition(|effect| effect.name() == name);
+        let last = self.after.iter().rposition(|effect| effect.is_about(name));
         for effect in self.after.drain(..last.map_or(0, |place| place + 1)) {
             self.floor.apply(&effect);
         }

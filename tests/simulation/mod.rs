@@ -12,8 +12,8 @@
 //! beside the engine a plain [`Model`](model::Model) of what must be there. A
 //! [`Moment`](moments::Moment) is the disk as it was before one operation, with the history of that
 //! instant; any number of crash images can be made of it. The [`oracle`] is the only judge: A ⊆ R
-//! ⊆ A ∪ U, R a prefix of the commit order, every batch whole, the chain verified, no known header
-//! changed, and a second opening that changes no byte.
+//! ⊆ A ∪ U, R a prefix of the commit order, every batch and every transaction whole, the chain
+//! verified, no known header changed, and a second opening that changes no byte.
 
 pub mod campaign;
 pub mod damage;

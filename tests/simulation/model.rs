@@ -18,6 +18,8 @@ pub struct Entry {
     pub body: Document,
     /// What the acknowledgement said of it; a write in doubt has none.
     pub receipt: Option<Receipt>,
+    /// The id of the transaction it comes with; a call of its own has none.
+    pub transaction: Option<String>,
 }
 
 /// What an acknowledgement says about a record.
@@ -80,6 +82,11 @@ pub enum Effect {
         /// Which.
         entries: Vec<Entry>,
     },
+    /// Records of a transaction are appended, to all its collections or to none.
+    Transaction {
+        /// By collection, in the order of the first write to each.
+        parts: Vec<(String, Vec<Entry>)>,
+    },
 }
 
 /// The settings of a collection that was made without any.
@@ -97,13 +104,14 @@ fn defaults() -> [(&'static str, Value); 8] {
 }
 
 impl Effect {
-    /// The collection it is about.
-    pub fn name(&self) -> &str {
+    /// Whether it changes the collection of that name.
+    pub fn is_about(&self, collection: &str) -> bool {
         match self {
             Effect::Create { name, .. }
             | Effect::Configure { name, .. }
             | Effect::Drop { name }
-            | Effect::Append { name, .. } => name,
+            | Effect::Append { name, .. } => name == collection,
+            Effect::Transaction { parts } => parts.iter().any(|(name, _)| name == collection),
         }
     }
 }
@@ -177,11 +185,16 @@ impl Model {
                 self.collections.remove(name);
                 self.acts += 1;
             }
-            Effect::Append { name, entries } => {
-                let collection = self.collection_mut(name);
-                entries.iter().for_each(|entry| collection.append(entry.clone()));
+            Effect::Append { name, entries } => self.append(name, entries),
+            Effect::Transaction { parts } => {
+                parts.iter().for_each(|(name, entries)| self.append(name, entries));
             }
         }
+    }
+
+    fn append(&mut self, name: &str, entries: &[Entry]) {
+        let collection = self.collection_mut(name);
+        entries.iter().for_each(|entry| collection.append(entry.clone()));
     }
 
     /// This model with some more changes.

@@ -1,10 +1,11 @@
 //! The judge of everything: what a database shows must be one of the states its history allows, to
 //! the byte, and all of it must verify. Every suite asks here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use blockdb::collection::SYSTEM_NAME;
-use blockdb::document::Value;
+use blockdb::document::{Timestamp, Value};
 use blockdb::{
     BlockInfo, Collection, CollectionInfo, CollectionOptions, Db, Record, VerifyOptions, doc,
 };
@@ -87,7 +88,8 @@ fn live_on(machine: &Machine, db: Db, found: &Model) -> Result<(), String> {
         let record = db.collection(name).insert((key, body.clone()));
         let record = record.map_err(|error| format!("inserting into {name}: {error}"))?;
         let receipt = Some(Receipt { seq: record.seq, timestamp: Some(record.timestamp) });
-        let entries = vec![Entry { key: key.to_owned(), revision: 1, body, receipt }];
+        let key = key.to_owned();
+        let entries = vec![Entry { key, revision: 1, body, receipt, transaction: None }];
         model.apply(&Effect::Append { name: name.to_owned(), entries });
         Ok::<_, String>(())
     };
@@ -154,12 +156,16 @@ pub fn compare(db: &Db, model: &Model) -> Result<(), String> {
     if acts != model.acts {
         return Err(format!("_system holds {acts} acts, expected {}", model.acts));
     }
+    let mut commits = Commits::new();
     for (info, expected) in infos.iter().zip(model.collections.values()) {
         let found = Found { collection: db.collection(&info.name), info, expected };
-        found.compare().map_err(|what| format!("collection {}: {what}", info.name))?;
+        found.compare(&mut commits).map_err(|what| format!("collection {}: {what}", info.name))?;
     }
     Ok(())
 }
+
+/// When each transaction was committed, as the first of its records says.
+type Commits = BTreeMap<String, Timestamp>;
 
 /// One collection beside its model.
 struct Found<'a> {
@@ -169,16 +175,17 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn compare(&self) -> Result<(), String> {
-        self.sequence()?;
+    fn compare(&self, commits: &mut Commits) -> Result<(), String> {
+        self.sequence(commits)?;
         self.figures()?;
         self.keys()?;
         self.settings()?;
         self.chain()
     }
 
-    /// All revisions of all records, in sequence order.
-    fn sequence(&self) -> Result<(), String> {
+    /// All revisions of all records, in sequence order; those of one transaction have one time,
+    /// whatever their collections.
+    fn sequence(&self, commits: &mut Commits) -> Result<(), String> {
         let expected = &self.expected.entries;
         let records = self.collection.changes(None, None).map_err(|error| error.to_string())?;
         let (mut count, mut last) = (0, None::<Record>);
@@ -191,6 +198,12 @@ impl Found<'_> {
             if last.is_some_and(|last| last.seq >= record.seq || last.timestamp > record.timestamp)
             {
                 return Err(format!("seq or time went back at {record:?}"));
+            }
+            if let Some(id) = &record.transaction {
+                let time = *commits.entry(id.clone()).or_insert(record.timestamp);
+                if time != record.timestamp {
+                    return Err(format!("{record:?} is of a transaction committed at {time}"));
+                }
             }
             last = Some(record);
             count += 1;
@@ -304,10 +317,11 @@ impl Found<'_> {
     }
 }
 
-/// Whether a record is the one expected, in its place if that is known.
+/// Whether a record is the one expected, of the transaction that wrote it or of none, and in its
+/// place if that is known.
 pub fn same(record: &Record, entry: &Entry) -> Result<(), String> {
-    let equal = (&record.key, record.revision, &record.document)
-        == (&entry.key, entry.revision, &entry.body);
+    let equal = (&record.key, record.revision, &record.document, &record.transaction)
+        == (&entry.key, entry.revision, &entry.body, &entry.transaction);
     let receipt = entry.receipt.is_none_or(|receipt| {
         receipt.seq == record.seq && receipt.timestamp.is_none_or(|time| time == record.timestamp)
     });

@@ -60,6 +60,13 @@ pub enum Step {
         /// The revision it must be at.
         expect: Option<u64>,
     },
+    /// `begin`, several writes, and `commit` or `rollback`; a refused write rolls it back.
+    Transaction {
+        /// In the order of the calls.
+        writes: Vec<TransactionWrite>,
+        /// Whether it is given up although nothing was refused.
+        rolls_back: bool,
+    },
     /// `seal`.
     Seal {
         /// What.
@@ -90,6 +97,19 @@ pub enum Step {
     Reopen,
     /// The process is killed and the database opened again.
     Kill,
+}
+
+/// One call within a transaction.
+#[derive(Clone, Debug)]
+pub struct TransactionWrite {
+    /// Where.
+    pub name: String,
+    /// The key.
+    pub key: String,
+    /// The document.
+    pub body: Document,
+    /// Whether it is a `put`, of whatever revision comes next, and not an `insert`.
+    pub put: bool,
 }
 
 /// A workload.
@@ -168,6 +188,32 @@ impl Writer {
         let body = document(&mut self.dice);
         let key = series_key(number);
         self.step(Step::Put { name: name.to_owned(), key, body, expect: None })
+    }
+
+    /// Commits a transaction of some [`Writer::writes`].
+    pub fn transaction(&mut self, writes: &str) -> &mut Self {
+        let writes = self.writes(writes);
+        self.step(Step::Transaction { writes, rolls_back: false })
+    }
+
+    /// Gives up a transaction of some [`Writer::writes`].
+    pub fn rolled_back(&mut self, writes: &str) -> &mut Self {
+        let writes = self.writes(writes);
+        self.step(Step::Transaction { writes, rolls_back: true })
+    }
+
+    /// Writes as words: `a+x` inserts key `x` into `a`, `a=x` puts it.
+    ///
+    /// # Panics
+    /// If a word is neither: scripts are written by hand.
+    fn writes(&mut self, words: &str) -> Vec<TransactionWrite> {
+        let write = |word: &str| {
+            let sign = word.find(['+', '=']).expect("a write is name+key or name=key");
+            let (name, key) = (word[..sign].to_owned(), word[sign + 1..].to_owned());
+            let put = word[sign..].starts_with('=');
+            TransactionWrite { name, key, body: document(&mut self.dice), put }
+        };
+        words.split_whitespace().map(write).collect()
     }
 
     /// Seals.

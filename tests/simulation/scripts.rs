@@ -8,7 +8,7 @@ use super::{mixed, number_of};
 
 type Author = fn(&mut Writer);
 
-const AUTHORS: [(&str, Durability, Author); 18] = [
+const AUTHORS: [(&str, Durability, Author); 21] = [
     ("insert", Durability::Sync, insert),
     ("batch", Durability::Sync, batch),
     ("flush", Durability::Sync, flush),
@@ -24,9 +24,12 @@ const AUTHORS: [(&str, Durability, Author); 18] = [
     ("kill", Durability::Sync, kill),
     ("many_collections", Durability::Sync, many_collections),
     ("time", Durability::Sync, time),
+    ("transaction", Durability::Sync, transaction),
     ("everything", Durability::Sync, everything),
     ("interval", Durability::Interval(100), everything),
     ("none", Durability::None, weak),
+    ("transaction_interval", Durability::Interval(100), transaction),
+    ("transaction_none", Durability::None, transaction),
 ];
 
 /// All workloads, written from `seed`.
@@ -208,12 +211,32 @@ fn time(w: &mut Writer) {
     w.step(Step::Elapse { ms: 601_000 }).step(Step::Background).insert("a", "late");
 }
 
+/// Collection `a` has revisions and `b` has none; blocks of 4 fill within transactions and just
+/// behind them.
+fn transaction(w: &mut Writer) {
+    w.create("a", true).create("b", false).create("c", true);
+    w.configure("a", "block_records", 4).configure("b", "block_records", 4);
+    w.transaction("a+x b+1 a=x a=x c+1").insert("b", "2").insert("b", "3");
+    // The block of `b` is one record short of full, and that of `a` is full.
+    w.insert("a", "y").transaction("b+4 a=x").transaction("a=y").seal("b");
+    w.rolled_back("a=x b+5 c=1").transaction("a=x b+5 b+1 c=1").transaction("c+2 b=5");
+    w.transaction("b+5 b+6 a=new c=1 b+7 c=1 b+8 a=new b+9 b+10").flush("a");
+    w.put("a", 1).transaction("b+11 default+1 c=2").step(Step::RestartPoint);
+    w.transaction("a=x c=1").rolled_back("c=1 a=x").step(Step::Kill);
+    w.transaction("c=1 a=x b+12").seal("c").transaction("b+13 a=x").flush("b");
+    w.step(Step::Elapse { ms: 1_500 }).step(Step::Background).transaction("a=y b+14");
+    w.drop_collection("c", false).transaction("a=y c+1").transaction("b+15 a=y");
+    w.step(Step::Reopen).transaction("a=x b+16 a=x");
+}
+
 fn everything(w: &mut Writer) {
     w.create("a", true).create("b", false).insert_each("a", 0, 6).insert_batch("b", 0, 12);
-    w.put("a", 1).put("a", 2).seal("a").flush("b").step(Step::RestartPoint);
+    w.put("a", 1).put("a", 2).transaction("a=x b+t1 a=x").seal("a").flush("b");
+    w.step(Step::RestartPoint);
     w.create("c", false).insert_batch("c", 0, 20).step(Step::Elapse { ms: 1500 });
     w.step(Step::Background).insert("c", "x").drop_collection("c", true);
-    w.step(Step::Kill).put("a", 1).insert_batch("b", 20, 50).flush("b").flush("a");
+    w.step(Step::Kill).put("a", 1).insert_batch("b", 20, 50).transaction("b+t2 a=x");
+    w.flush("b").flush("a");
     w.configure("b", "revisions", true).put("b", 20).create("c", false).insert("c", "again");
     w.step(Step::Settle).put("a", 1).drop_collection("a", false).insert("b", "last");
     w.step(Step::Reopen).create("a", false).insert("a", "fresh").step(Step::Background);
@@ -221,7 +244,8 @@ fn everything(w: &mut Writer) {
 
 fn weak(w: &mut Writer) {
     w.create("a", true).insert_each("a", 0, 10).create("b", false).insert_batch("b", 0, 9);
-    w.seal("a").insert_each("a", 10, 20).put("a", 3).insert_each("b", 9, 14).seal("b");
+    w.seal("a").insert_each("a", 10, 20).transaction("b+t1 a=x").put("a", 3);
+    w.insert_each("b", 9, 14).seal("b");
     w.put("a", 3).insert_batch("a", 30, 50).step(Step::Kill).put("a", 4).step(Step::RestartPoint);
     w.insert_each("b", 20, 26).drop_collection("a", false).insert("b", "end");
 }

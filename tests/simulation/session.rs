@@ -15,6 +15,7 @@ use super::oracle;
 use super::script::{Script, Step};
 
 mod plan;
+mod transaction;
 
 use plan::Plan;
 
@@ -163,10 +164,10 @@ impl Session {
 
     fn write(&mut self, db: &Db, step: &Step) -> Result<Outcome, String> {
         let plan = Plan::of(step, &self.history.visible());
-        if !plan.effects.is_empty() {
-            self.history.doubts.push(plan.effects.clone());
-            self.publish();
+        if let Step::Transaction { writes, rolls_back } = step {
+            return self.transaction(db, plan, writes, *rolls_back);
         }
+        self.doubt(&plan);
         let answer = self.call(db, step, &plan)?;
         // Records have been acknowledged with their call or batch.
         let known = match (step, &answer) {
@@ -174,6 +175,25 @@ impl Session {
             (Step::Insert { .. } | Step::Put { .. }, Ok(())) => plan.effects.len(),
             _ => 0,
         };
+        self.conclude(db, answer, &plan, known)
+    }
+
+    /// Takes note of a call that is about to be made.
+    fn doubt(&mut self, plan: &Plan) {
+        if !plan.effects.is_empty() {
+            self.history.doubts.push(plan.effects.clone());
+            self.publish();
+        }
+    }
+
+    /// Compares an answer with the plan; the first `known` effects were acknowledged with it.
+    fn conclude(
+        &mut self,
+        db: &Db,
+        answer: Result<(), Error>,
+        plan: &Plan,
+        known: usize,
+    ) -> Result<Outcome, String> {
         let outcome = match (answer, plan.refusal) {
             (Ok(()), Some(code)) => Err(format!("expected {}, but it succeeded", code.as_str())),
             (Err(error), None) => self.failed(db, error),

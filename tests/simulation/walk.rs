@@ -12,7 +12,7 @@ use blockdb::{Collection, Db, Document, Durability, Record, Tuning, doc};
 use super::images::Crash;
 use super::model::{Entry, Model, ModelCollection};
 use super::oracle;
-use super::script::{Step, document};
+use super::script::{Step, TransactionWrite, document};
 use super::session::{Outcome, Session};
 use super::{Machine, tiny};
 
@@ -125,8 +125,8 @@ fn step(dice: &mut Dice, model: &Model) -> Step {
         return Step::Create { name, settings: settings(dice, true) };
     }
     match dice.below(100) {
-        0..24 => Step::Insert { name, key: key(dice), body: body(dice) },
-        24..48 => {
+        0..20 => Step::Insert { name, key: key(dice), body: body(dice) },
+        20..40 => {
             let newest = |key: &str| {
                 let newest = collection.and_then(|collection| collection.newest(key));
                 newest.map_or(0, |entry| entry.revision)
@@ -135,7 +135,8 @@ fn step(dice: &mut Dice, model: &Model) -> Step {
             let expect = dice.chance(1, 2).then(|| newest(&key) + dice.below(4) / 3);
             Step::Put { name, key, body: body(dice), expect }
         }
-        48..62 => {
+        40..50 => transaction(dice, model),
+        50..62 => {
             let count = dice.below(24);
             let items = (0..count).map(|_| (key(dice), body(dice))).collect();
             Step::InsertMany {
@@ -158,6 +159,31 @@ fn step(dice: &mut Dice, model: &Model) -> Step {
         96..98 => Step::Reopen,
         _ => Step::Kill,
     }
+}
+
+/// Writes to any collections, most of them such as will not be refused, some keys several times.
+fn transaction(dice: &mut Dice, model: &Model) -> Step {
+    let existing: Vec<&String> = model.collections.keys().collect();
+    let mut writes: Vec<TransactionWrite> = Vec::new();
+    for _ in 0..dice.below(10) {
+        let name = match existing.get(dice.below(existing.len() as u64) as usize) {
+            Some(name) if dice.chance(19, 20) => (*name).clone(),
+            _ => NAMES[dice.below(NAMES.len() as u64) as usize].to_owned(),
+        };
+        let collection = model.collections.get(&name).map(|collection| &**collection);
+        let put = match collection.is_some_and(ModelCollection::revisions) {
+            true => dice.chance(5, 6),
+            false => dice.chance(1, 60),
+        };
+        let again = writes.iter().rev().find(|write| write.name == name && put);
+        let key = match again {
+            Some(write) if dice.chance(1, 3) => write.key.clone(),
+            _ if put || dice.chance(1, 20) => known_key(dice, collection),
+            _ => format!("t{}", dice.below(1 << 20)),
+        };
+        writes.push(TransactionWrite { name, key, body: body(dice), put });
+    }
+    Step::Transaction { writes, rolls_back: dice.chance(1, 8) }
 }
 
 fn settings(dice: &mut Dice, new: bool) -> Vec<(String, Value)> {

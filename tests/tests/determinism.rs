@@ -34,6 +34,8 @@ fn script(seed: u64) -> Script {
             round * 50 + 30,
         );
         w.insert_batch("a", round * 50 + 10, round * 50 + 34).put("a", round * 50).put("a", 1);
+        w.transaction(&format!("a=x b+{round}.1 a=x b+{round}.2 a=y a+{round}.3"));
+        w.rolled_back(&format!("a=x b+{round}.4")).put("a", 1);
         match round {
             1 => w.configure("b", "block_records", 3).configure("a", "compression", "none"),
             2 => w.insert("gone", "x").drop_collection("gone", false),

@@ -95,11 +95,13 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened> {
     Ok(Opened { shard, lock, report })
 }
 
-/// A process that was killed may have renamed files without making that durable: the restart point,
-/// on which all that is done from here on builds, and the registry for people.
+/// A process that was killed may have made or renamed entries without making that durable: the
+/// restart point, on which all that is done from here on builds, the folders of collections, which
+/// are taken for made once they are listed, and the registry for people.
 fn sync_names(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let restart = RestartPoint::path(dir, SHARD);
-    for folder in [restart.parent().unwrap_or(dir), &dir.join("global_metadata")] {
+    let (collections, registry) = (dir.join("collections"), dir.join("global_metadata"));
+    for folder in [restart.parent().unwrap_or(dir), &collections, &registry] {
         vfs.sync_dir(folder).map_err(|error| Error::storage("sync folder", folder, error))?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use blockdb::document::Value;
 use blockdb::{Code, Document};
 
 use crate::simulation::model::{Effect, Entry, Model, ModelCollection};
-use crate::simulation::script::Step;
+use crate::simulation::script::{Step, TransactionWrite};
 
 /// The collection that is made on its first write.
 const DEFAULT_NAME: &str = "default";
@@ -72,8 +72,56 @@ impl Plan {
                     }
                 })
             }
+            Step::Transaction { writes, rolls_back } => transaction(writes, *rolls_back, model),
             _ => Plan::default(),
         }
+    }
+
+    /// The records of a planned transaction come with this id.
+    pub fn come_with(&mut self, id: &str) {
+        if let Some(Effect::Transaction { parts }) = self.effects.last_mut() {
+            let entries = parts.iter_mut().flat_map(|(_, entries)| entries);
+            entries.for_each(|entry| entry.transaction = Some(id.to_owned()));
+        }
+    }
+}
+
+/// Each write as a call of its own would do it, on top of those before; what they append becomes
+/// one effect. Making the default collection is no part of the transaction and stays.
+fn transaction(writes: &[TransactionWrite], rolls_back: bool, model: &Model) -> Plan {
+    let mut plan = Plan::default();
+    let mut model = model.clone();
+    let mut parts: Vec<(String, Vec<Entry>)> = Vec::new();
+    for write in writes {
+        let one = Plan::of(&alone(write), &model);
+        for effect in one.effects {
+            model.apply(&effect);
+            match effect {
+                Effect::Append { name, entries } => {
+                    match parts.iter_mut().find(|(part, _)| *part == name) {
+                        Some((_, part)) => part.extend(entries),
+                        None => parts.push((name, entries)),
+                    }
+                }
+                made => plan.effects.push(made),
+            }
+        }
+        if one.refusal.is_some() {
+            plan.refusal = one.refusal;
+            return plan;
+        }
+    }
+    if !rolls_back && !parts.is_empty() {
+        plan.effects.push(Effect::Transaction { parts });
+    }
+    plan
+}
+
+fn alone(write: &TransactionWrite) -> Step {
+    let TransactionWrite { name, key, body, put } = write.clone();
+    match put {
+        true => Step::Put { name, key, body, expect: None },
+        false => Step::Insert { name, key, body },
     }
 }
 
@@ -113,7 +161,7 @@ fn append(name: &str, entries: Vec<Entry>) -> Effect {
 }
 
 fn entry(key: &str, revision: u64, body: &Document) -> Entry {
-    Entry { key: key.to_owned(), revision, body: body.clone(), receipt: None }
+    Entry { key: key.to_owned(), revision, body: body.clone(), receipt: None, transaction: None }
 }
 
 fn insert(plan: &mut Plan, name: &str, collection: &ModelCollection, key: &str, body: &Document) {
