@@ -172,8 +172,11 @@ impl Shard {
         entry.built_seq = built_seq;
         entry.tables.extend(metas);
         self.make_folder(core)?;
-        self.store_manifest(core, &manifest)
-            .inspect_err(|_| tables.iter().for_each(|table| table.mark_obsolete()))?;
+        self.store_manifest(core, &manifest).inspect_err(|_| {
+            if !self.may_be_named(core, &manifest) {
+                tables.iter().for_each(|table| table.mark_obsolete());
+            }
+        })?;
         work.manifest = manifest;
         core.replace_tables(&index.tables, |set| Ok(set.with_built(tables)))?;
         index.built_seq.store(built_seq, Ordering::Release);

@@ -103,9 +103,11 @@ impl Shard {
         }
         self.store_manifest(core, &manifest).inspect_err(|_| {
             // Tried again they get other numbers, and a full disk must not fill with these.
-            tables.iter().for_each(|table| table.mark_obsolete());
-            for (index, _, metas) in &indexes {
-                metas.iter().for_each(|meta| index.files.remove(meta.number));
+            if !self.may_be_named(core, &manifest) {
+                tables.iter().for_each(|table| table.mark_obsolete());
+                for (index, _, metas) in &indexes {
+                    metas.iter().for_each(|meta| index.files.remove(meta.number));
+                }
             }
         })?;
         work.manifest = manifest;
@@ -167,6 +169,15 @@ impl Shard {
 
     pub(super) fn store_manifest(&self, core: &Core, manifest: &Manifest) -> Result<()> {
         manifest.store(&self.env.host.vfs, &core.dir, core.id.0)
+    }
+
+    /// Whether `manifest`, whose storing failed, is in its place nevertheless: it is renamed before
+    /// its folder is synced. Tables that it names must stay.
+    pub(super) fn may_be_named(&self, core: &Core, manifest: &Manifest) -> bool {
+        match Manifest::load(&self.env.pool, &core.dir, core.id.0) {
+            Ok(found) => found.as_ref() == Some(manifest),
+            Err(_) => true,
+        }
     }
 
     /// Runs one compaction, if one is worth it; returns whether it did.
