@@ -14,8 +14,9 @@ use openraft::errors::LeaderChanged;
 use openraft::storage::{LeaderBoundedStreamError, LeaderBoundedStreamResult, RaftLogReader};
 use openraft::{OptionalSend, RaftTypeConfig};
 
+use super::group::Group;
 use super::log_store::io_error;
-use super::raft_log::{Group, Shared};
+use super::shared::Shared;
 use super::types::{Entry, GroupTypes, LeaderId, Vote};
 use crate::error::{Code, Error, Result};
 use crate::limits::RAFT_READ_BYTES_MAX;

@@ -1,6 +1,7 @@
 //! A group's log as openraft writes it. Every call returns when what it did is durable, except
-//! `save_committed`, which the next one makes durable; a completion is reported before `append`
-//! returns, so completions come in order. After an error every call fails: the node must stop.
+//! `save_committed`, whose frame is written with the next one; a completion is reported before
+//! `append` returns, so completions come in order. After an error every call fails: the node must
+//! stop.
 //!
 //! Calls do their I/O on the caller's thread. Whoever runs Raft gives it threads that may wait.
 
@@ -11,8 +12,9 @@ use std::sync::atomic::Ordering;
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 
+use super::group::Group;
 use super::log_reader::LogReader;
-use super::raft_log::{Group, Shared};
+use super::shared::Shared;
 use super::types::{Entry, GroupTypes, LogId, Vote};
 use crate::error::{Code, Error};
 

@@ -2,23 +2,26 @@
 //! write-ahead log of the node, with all its groups in one order and under one sync.
 //!
 //! ```text
-//!   Raft of group 0 ── append, save_vote, truncate, purge ──► LogStore ─┐
-//!   Raft of group 1 ─────────────────────────────────────────► LogStore ─┤ lane: one write order
-//!                                                                        ▼
+//!   Raft of group 0 ── append, save_vote, truncate ──► LogStore ─┐
+//!   Raft of group 1 ─────────────────────────────────► LogStore ─┤ lane: one order, one buffer
+//!                                                                 │ turn: one write, one sync
+//!                                                                 ▼
 //!   log/wal_0000000008.log  [0: entry 7][1: vote][0: void from 6][0: entry 6'][1: entry 3]…
-//!                                                                        │ turn: one sync for all
-//!   replication, applying ◄── newest entries from memory ── LogReader ◄──┴─ older ones from disk
+//!                                                                 │
+//!   replication, applying ◄── newest entries, memory ── LogReader ┴─ older entries, disk
 //! ```
 //!
 //! Promises:
 //! - What a call did is durable when it returns, and its completion was reported before
-//!   (openraft #2118); only `save_committed` leaves that to the next sync. A node that lost power
-//!   finds what was acknowledged, and of a call under way a first part.
+//!   (openraft #2118); only `save_committed` leaves its frame to the next write. A node that lost
+//!   power finds what was acknowledged, and of a call under way a first part.
+//! - Groups that write at once share one write and one sync: who finds the role free commits for
+//!   all whose frames are in the buffer by then.
 //! - Votes, entries, truncations and purges of a group stand in the log in the order of the calls:
 //!   a group has one [`LogStore`], and the log has one writer.
 //! - After an error the group answers nothing more, neither writes nor reads, until the log is
-//!   opened again: Raft holds in memory what the disk refused, and must not go on with it. A disk
-//!   that is full stops one group; a failed write or sync stops all.
+//!   opened again: Raft holds in memory what the disk refused, and must not go on with it. A full
+//!   disk stops the groups that were being written, a failed write or sync stops all.
 //! - What Raft must never ask for is refused: entries that leave a gap, a vote that takes back a
 //!   promise, a truncation of what is committed.
 //! - Reads are bounded ([`RAFT_READ_BYTES_MAX`](crate::limits::RAFT_READ_BYTES_MAX)).
@@ -42,10 +45,14 @@
 mod encoding;
 mod group;
 mod index;
+mod lane;
 mod log_reader;
 mod log_store;
 mod raft_log;
+mod shared;
+mod state;
 mod tail;
+mod turn;
 mod types;
 
 pub use encoding::check_membership;

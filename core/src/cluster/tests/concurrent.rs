@@ -6,80 +6,111 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
-use crate::disk::simulated::OpKind;
+use crate::disk::simulated::{CrashMode, Fault, OpKind};
+
+/// Lets the first sync from now on begin, and holds it until it is told to go on.
+#[derive(Default)]
+struct Held {
+    syncs: AtomicU64,
+    writes: AtomicU64,
+    go: (Mutex<bool>, Condvar),
+}
+
+impl Held {
+    fn on(disk: &SimDisk) -> Arc<Held> {
+        let held = Arc::new(Held::default());
+        let seen = held.clone();
+        disk.observe(Some(Arc::new(move |_, op| match op.kind {
+            OpKind::Write => drop(seen.writes.fetch_add(1, SeqCst)),
+            OpKind::SyncData if seen.syncs.fetch_add(1, SeqCst) == 0 => {
+                let mut go = seen.go.0.lock();
+                while !*go {
+                    seen.go.1.wait(&mut go);
+                }
+            }
+            _ => {}
+        })));
+        held
+    }
+
+    fn is_syncing(&self) -> bool {
+        self.syncs.load(SeqCst) > 0
+    }
+
+    fn go_on(&self) {
+        *self.go.0.lock() = true;
+        self.go.1.notify_all();
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        thread::yield_now();
+    }
+}
 
 #[test]
-fn groups_that_write_while_another_syncs_share_the_next_sync() {
+fn groups_that_come_while_another_syncs_share_one_write_and_one_sync() {
     let disk = disk();
     let log = open(&options(Arc::new(disk.clone())));
     let mut stores: Vec<LogStore> = (0..5).map(|shard| log.store(shard).unwrap()).collect();
-    let writes = Arc::new((Mutex::new(0), Condvar::new()));
-    let syncs = Arc::new(AtomicU64::new(0));
-    let (written, synced) = (writes.clone(), syncs.clone());
-    disk.observe(Some(Arc::new(move |_, op| match op.kind {
-        OpKind::Write => {
-            *written.0.lock() += 1;
-            written.1.notify_all();
-        }
-        // The first sync takes as long as the others need to write.
-        OpKind::SyncData if synced.fetch_add(1, SeqCst) == 0 => {
-            let mut count = written.0.lock();
-            while *count < 5 {
-                written.1.wait(&mut count);
-            }
-        }
-        _ => {}
-    })));
+    let held = Held::on(&disk);
     thread::scope(|scope| {
-        for store in &mut stores {
+        for (number, store) in stores.iter_mut().enumerate() {
             scope.spawn(|| append(store, vec![entry(1, 0, 100)]).unwrap());
+            wait_until(|| held.is_syncing() && log.pending_frames() == number);
         }
+        held.go_on();
     });
     disk.observe(None);
-    // One who wrote last may still be about to wait when the second sync begins.
-    assert!(syncs.load(SeqCst) <= 3, "{syncs:?} syncs for five groups");
-    let image = disk.crash_image(crate::disk::simulated::CrashMode::M3, 1);
-    let again = open(&options(Arc::new(image)));
+    assert_eq!((held.writes.load(SeqCst), held.syncs.load(SeqCst)), (2, 2));
+    let again = open(&options(Arc::new(disk.crash_image(CrashMode::M3, 1))));
     assert_eq!(again.shards(), [0, 1, 2, 3, 4]);
 }
 
 #[test]
-fn a_purge_carries_over_what_another_group_has_written_and_not_yet_synced() {
+fn a_sync_that_fails_is_told_to_all_who_wait_for_it() {
+    for at in 0..6 {
+        let disk = disk();
+        let log = open(&options(Arc::new(disk.clone())));
+        let mut stores: Vec<LogStore> = (0..5).map(|shard| log.store(shard).unwrap()).collect();
+        disk.fail_at(disk.ops() + at, Fault::SyncErrorThenClean);
+        let acknowledged: Vec<bool> = thread::scope(|scope| {
+            let write = |store| scope.spawn(move || append(store, vec![blank(1, 0)]).is_ok());
+            let threads: Vec<_> = stores.iter_mut().map(write).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let again = open(&options(Arc::new(disk.crash_image(CrashMode::M3, at))));
+        for (shard, acknowledged) in acknowledged.into_iter().enumerate() {
+            let found = all(&again.store(shard as u32).unwrap()).unwrap();
+            assert!(found.len() == 1 || !acknowledged, "group {shard}, fault {at}");
+        }
+    }
+}
+
+#[test]
+fn a_purge_carries_over_what_another_group_has_in_the_buffer() {
     let disk = disk();
     let log = open(&small(&disk));
-    let (mut voter, mut purger) = (log.store(1).unwrap(), log.store(2).unwrap());
-    save_vote(&mut voter, Vote::new(1, 1)).unwrap();
+    let mut stores: Vec<LogStore> = (0..3).map(|shard| log.store(shard).unwrap()).collect();
+    let [voter, purger, third] = &mut stores[..] else { unreachable!() };
+    save_vote(voter, Vote::new(1, 1)).unwrap();
     for index in 0..20 {
-        append(&mut purger, vec![entry(1, index, 1000)]).unwrap();
+        append(purger, vec![entry(1, index, 1000)]).unwrap();
     }
-    let writes = Arc::new((Mutex::new(0), Condvar::new()));
-    let wait_for = |writes: &(Mutex<i32>, Condvar), wanted: i32| {
-        let mut count = writes.0.lock();
-        while *count < wanted {
-            writes.1.wait(&mut count);
-        }
-    };
-    let (seen, syncs) = (writes.clone(), AtomicU64::new(0));
-    disk.observe(Some(Arc::new(move |_, op| match op.kind {
-        OpKind::Write => {
-            *seen.0.lock() += 1;
-            seen.1.notify_all();
-        }
-        // The vote is written, and its sync lasts until the purge has written too.
-        OpKind::SyncData if syncs.fetch_add(1, SeqCst) == 0 => wait_for(&seen, 2),
-        _ => {}
-    })));
+    let held = Held::on(&disk);
     thread::scope(|scope| {
-        scope.spawn(|| save_vote(&mut voter, Vote::new(2, 5)).unwrap());
-        scope.spawn(|| {
-            wait_for(&writes, 1);
-            purge(&mut purger, id(1, 19)).unwrap();
-        });
+        scope.spawn(|| save_vote(third, Vote::new(1, 1)).unwrap());
+        wait_until(|| held.is_syncing());
+        scope.spawn(|| purge(purger, id(1, 19)).unwrap());
+        scope.spawn(|| save_vote(voter, Vote::new(2, 5)).unwrap());
+        wait_until(|| log.pending_frames() == 1);
+        held.go_on();
     });
     disk.observe(None);
     assert_eq!(log.segments().len(), 1);
-    let again = open(&small(&disk.crash_image(crate::disk::simulated::CrashMode::M3, 1)));
-    let found = super::model::Model::of(&mut again.store(1).unwrap()).unwrap();
+    let again = open(&small(&disk.crash_image(CrashMode::M3, 1)));
+    let found = super::model::Model::of(&mut again.store(0).unwrap()).unwrap();
     assert_eq!(found.vote, Some(Vote::new(2, 5)));
 }
 

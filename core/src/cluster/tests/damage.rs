@@ -139,5 +139,5 @@ fn an_entry_that_rotted_while_the_log_was_open_stops_the_group() {
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     assert!(error.to_string().contains("checksum"), "{error}");
     let error = limited(&store, 29, 30).unwrap_err();
-    assert!(error.to_string().contains("failed earlier"), "{error}");
+    assert!(error.to_string().contains("open it again"), "{error}");
 }
