@@ -190,13 +190,13 @@ impl Writer {
         self.step(Step::Put { name: name.to_owned(), key, body, expect: None })
     }
 
-    /// Commits a transaction of some [`Writer::writes`].
+    /// Commits a transaction of some `Writer::writes`.
     pub fn transaction(&mut self, writes: &str) -> &mut Self {
         let writes = self.writes(writes);
         self.step(Step::Transaction { writes, rolls_back: false })
     }
 
-    /// Gives up a transaction of some [`Writer::writes`].
+    /// Gives up a transaction of some `Writer::writes`.
     pub fn rolled_back(&mut self, writes: &str) -> &mut Self {
         let writes = self.writes(writes);
         self.step(Step::Transaction { writes, rolls_back: true })
